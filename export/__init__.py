@@ -1,0 +1,1 @@
+"""From a cross-encoder checkpoint to a verified bundle of quantized ONNX graphs."""

@@ -1,0 +1,1 @@
+"""From a bundle to scores with onnxruntime, tokenizers and numpy; no torch."""

@@ -1,0 +1,82 @@
+"""What can go wrong, by whose fault it is.
+
+``BundleError`` is for the operator (a file is missing or damaged), ``InputError`` for the caller,
+``OverloadedError`` asks to try again, ``ScoringError`` is ours. The service maps these classes to
+HTTP statuses, the command line prints their message in one line and exits with 2.
+"""
+
+from pathlib import Path
+
+
+class RankletError(Exception):
+    """Base of every error that ranklet raises on purpose."""
+
+
+class BundleError(RankletError):
+    """A bundle cannot be used; the message names the file and the way out."""
+
+
+class BundleFileMissingError(BundleError, FileNotFoundError):
+    """A file that the bundle needs is not there."""
+
+    def __init__(self, path: Path, *, hint: str) -> None:
+        """Name the missing ``path`` and, in ``hint``, what to do about it."""
+        super().__init__(f"{path} does not exist; {hint}")
+        self.path = path
+
+    def __str__(self) -> str:
+        """Give the message alone: OSError would print a tuple."""
+        return str(self.args[0])
+
+
+class ChecksumError(BundleError):
+    """A file of the bundle does not hold the bytes that the manifest promises."""
+
+    def __init__(self, path: Path, *, expected: str, found: str) -> None:
+        """Name ``path`` and give both numbers: the ``expected`` and the ``found`` one."""
+        super().__init__(
+            f"{path} is damaged: its manifest says {expected}, the file has {found}; "
+            "copy the bundle again or export it again"
+        )
+        self.path = path
+
+
+class SchemaVersionError(BundleError):
+    """The manifest was written for a newer version of the bundle format."""
+
+    def __init__(self, path: Path, *, found: int, supported: int) -> None:
+        """Name the manifest's ``path``, the schema ``found`` there and the newest ``supported``."""
+        super().__init__(
+            f"{path} has schema version {found}, this ranklet reads up to {supported}; "
+            "upgrade ranklet or export the model again"
+        )
+        self.found = found
+        self.supported = supported
+
+
+class InvalidManifestError(BundleError, ValueError):
+    """The manifest is not JSON or lacks what a manifest must have."""
+
+
+class VariantError(BundleError, LookupError):
+    """No variant of the bundle fits the request or the processor."""
+
+
+class ProviderError(BundleError):
+    """The onnxruntime installation cannot run what was asked for."""
+
+
+class InputError(RankletError, ValueError):
+    """The caller's query, documents or options are wrong."""
+
+
+class OverloadedError(RankletError):
+    """Too much is waiting already; try again later."""
+
+
+class ClosedError(RankletError, RuntimeError):
+    """The reranker was closed while or before the request was made."""
+
+
+class ScoringError(RankletError):
+    """A score could not be computed although the input was sound."""

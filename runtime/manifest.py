@@ -1,0 +1,153 @@
+"""The manifest: what a bundle holds, as ``manifest.json`` in its folder.
+
+It is the contract between the export, which writes it, and the runtime, which reads it:
+
+    <bundle>/manifest.json     the structs below, as JSON
+    <bundle>/tokenizer.json    the fast tokenizer, all that tokenization needs
+    <bundle>/<variant>.onnx    one graph a variant (and <variant>.onnx.data for external weights)
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from .errors import BundleFileMissingError, InvalidManifestError, SchemaVersionError
+
+SCHEMA_VERSION = 1
+"""The newest manifest schema that this version reads, and the one that it writes."""
+
+MANIFEST_NAME = "manifest.json"
+TOKENIZER_NAME = "tokenizer.json"
+
+Precision = Literal["fp32", "int8", "fp16"]
+
+ProcessorFamily = Literal["any", "int8-dot", "avx2", "cuda"]
+"""What a variant's files are made for: ``int8-dot`` is every processor that sums products of 8-bit
+integers exactly in 32 bits (AVX-VNNI, AVX512-VNNI, AMX, ARM dot product), ``avx2`` is x86 with AVX2
+but without those, ``cuda`` an NVIDIA GPU, ``any`` runs everywhere."""
+
+Activation = Literal["sigmoid", "identity"]
+
+
+class BundleFile(msgspec.Struct, frozen=True):
+    """A file of the bundle."""
+
+    path: str
+    """Relative to the bundle's folder, a plain file name."""
+    sha256: str
+    """Hexadecimal, 64 digits."""
+    size_bytes: int
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where the bundle's weights come from."""
+
+    checkpoint: str
+    """A hub id, or the name of a local folder (never its path)."""
+    revision: str | None = None
+    """The hub's commit; for a local folder the sha256 of its weights."""
+    licence: str | None = None
+    """SPDX identifier as the model card gives it."""
+
+
+class VariantReport(msgspec.Struct, frozen=True):
+    """How a variant's logits compare with those of the torch model on the verification pairs.
+
+    Differences are given relative to the standard deviation of the torch logits, so that models
+    with different logit scales can be compared.
+    """
+
+    max_difference: float
+    mean_difference: float
+    kendall_tau: float
+    """Rank agreement, Kendall's tau-b over all verification pairs, in [-1, 1]."""
+    passed: bool
+    degraded_allowed: bool = False
+    """True where the variant failed and ``--allow-degraded`` kept it."""
+    session_options: dict[str, str] = {}
+    """onnxruntime session options in force during verification, beyond the defaults."""
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What the export proved before it wrote the bundle."""
+
+    pairs: int
+    logit_std: float
+    """Standard deviation of the torch logits: the unit of the differences."""
+    max_difference_fp32: float
+    """The limit for fp32 variants."""
+    min_kendall_tau: float
+    """The limit for quantized variants."""
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """One graph of the bundle."""
+
+    precision: Precision
+    processors: ProcessorFamily
+    files: tuple[BundleFile, ...]
+    """The graph first, then its external data if there is any."""
+    recipe: str = ""
+    """In words: how the graph was quantized or converted."""
+    report: VariantReport | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all files together."""
+        return sum(file.size_bytes for file in self.files)
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Everything the runtime has to know about a bundle."""
+
+    name: str
+    source: Source
+    architecture: str
+    """The class of the checkpoint, as ``BertForSequenceClassification``."""
+    window_tokens: int
+    """Longest sequence that the model reads, special tokens included."""
+    graph_inputs: tuple[str, ...]
+    """Names of the graph's inputs, each int64 of shape (pairs, tokens)."""
+    tokenizer: BundleFile
+    variants: dict[str, Variant]
+    output_activation: Activation = "sigmoid"
+    first_token_pruned: bool = False
+    """True where the last layer computes only what the first token's row needs."""
+    tool_versions: dict[str, str] = {}
+    verification: Verification | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+class _SchemaProbe(msgspec.Struct):
+    schema_version: int
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``manifest.json`` of a bundle.
+
+    Raises:
+        BundleFileMissingError: the folder or its manifest is not there.
+        SchemaVersionError: a newer ranklet wrote it.
+        InvalidManifestError: it is not JSON or not a manifest.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        hint = f"build a bundle there with: ranklet export SOURCE --output {folder}"
+        raise BundleFileMissingError(path, hint=hint) from error
+    try:
+        version = msgspec.json.decode(content, type=_SchemaProbe).schema_version
+        if version > SCHEMA_VERSION:
+            raise SchemaVersionError(path, found=version, supported=SCHEMA_VERSION)
+        return msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        message = f"{path} is not a manifest: {error}; export the model again"
+        raise InvalidManifestError(message) from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest`` as indented JSON, readable by people and by ``read_manifest``."""
+    content = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    (folder / MANIFEST_NAME).write_bytes(content + b"\n")

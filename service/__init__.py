@@ -1,0 +1,1 @@
+"""Scores over HTTP: the rerank API that existing clients speak."""
