@@ -1,0 +1,7 @@
+"""Names for the arrays that go through the runtime."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32Array = NDArray[np.float32]
+IntArray = NDArray[np.int64]

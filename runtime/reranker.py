@@ -1,0 +1,202 @@
+"""The reranker: a bundle, open and ready to score."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from .arrays import Float32Array
+from .bundle import Choice, check_file, choose_variant
+from .errors import InputError
+from .manifest import Manifest, read_manifest
+from .processor import detect_processor, usable_cores
+from .ranking import RankedDocument, activate, rank
+from .scheduler import PairScores, Scheduler
+from .scoring import CpuScorer, CudaScorer, Scorer
+from .sessions import cpu_session, cuda_is_available, cuda_session
+from .tokenization import PairEncoder
+
+_CUDA_WORKERS = 2
+"""One tokenizes while the other waits for the device."""
+
+
+class Reranker:
+    """Scores documents for a query with the model of a bundle.
+
+    Safe to use from many threads. Close it when done, or use it as a context manager:
+
+        with Reranker.open("models/built/ranklet-mini") as reranker:
+            reranker.rerank("how tall is the eiffel tower", documents, top_n=3)
+    """
+
+    manifest: Manifest
+    """What the bundle says about itself."""
+    variant: str
+    """Name of the variant that runs."""
+    variant_reason: str
+    """Why that variant, in words."""
+    workers: int
+    """Pairs that are scored at the same time."""
+
+    def __init__(
+        self, manifest: Manifest, choice: Choice, scorer: Scorer, *, workers: int
+    ) -> None:
+        """Score with ``scorer``; ``Reranker.open`` is the usual way to get one."""
+        self.manifest = manifest
+        self.variant = choice.name
+        self.variant_reason = choice.reason
+        self.workers = workers
+        self._scheduler = Scheduler(scorer, workers=workers)
+
+    @classmethod
+    def open(
+        cls, bundle: str | Path, *, variant: str | None = None, workers: int | None = None
+    ) -> Self:
+        """Open a bundle.
+
+        Args:
+            bundle: The bundle's folder.
+            variant: Which variant to run; the one that fits the processor best where None.
+            workers: Pairs to score at the same time; as many as cores may be used where None.
+
+        Raises:
+            BundleError: the bundle is incomplete, damaged or has no such variant.
+            InputError: ``workers`` is less than 1.
+        """
+        if workers is not None and workers < 1:
+            message = f"workers must be at least 1, not {workers}"
+            raise InputError(message)
+        folder = Path(bundle)
+        manifest = read_manifest(folder)
+        choice = choose_variant(
+            manifest, detect_processor(), cuda=cuda_is_available(), name=variant
+        )
+        scorer = _open_scorer(folder, manifest, choice)
+        if choice.variant.processors == "cuda":
+            return cls(manifest, choice, scorer, workers=workers or _CUDA_WORKERS)
+        return cls(manifest, choice, scorer, workers=workers or usable_cores())
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.manifest.name
+
+    def score(
+        self, query: str, documents: Sequence[str], *, raw_scores: bool = False
+    ) -> Float32Array:
+        """Score documents for a query.
+
+        Args:
+            query: Cut to half the window where it is longer.
+            documents: Cut to what the query leaves of the window.
+            raw_scores: Give the raw logits.
+
+        Returns:
+            float32, shape (n,), in the documents' order: probabilities in [0, 1], or logits.
+
+        Raises:
+            InputError: query or documents are not text.
+            ScoringError: the graph failed.
+            ClosedError: the reranker is closed.
+        """
+        return self._scores(query, documents, raw_scores=raw_scores)[1]
+
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_n: int | None = None,
+        raw_scores: bool = False,
+    ) -> list[RankedDocument]:
+        """Rank documents for a query, best first.
+
+        Args:
+            query: As in ``score``.
+            documents: As in ``score``.
+            top_n: How many to give, at least 1; all where None.
+            raw_scores: Give the raw logits as scores.
+
+        Raises:
+            InputError: as in ``score``, and where ``top_n`` is less than 1.
+            ScoringError: the graph failed.
+            ClosedError: the reranker is closed.
+        """
+        if top_n is not None and top_n < 1:
+            message = f"top_n must be at least 1, not {top_n}"
+            raise InputError(message)
+        logits, scores = self._scores(query, documents, raw_scores=raw_scores)
+        return [RankedDocument(int(index), float(scores[index])) for index in rank(logits, top_n)]
+
+    def submit(self, query: str, documents: Sequence[str]) -> Future[PairScores]:
+        """Queue documents to be scored and return at once.
+
+        Returns:
+            A future of logits and token counts; cancelling it frees the pairs that still wait.
+
+        Raises:
+            InputError: query or documents are not text.
+            ClosedError: the reranker is closed.
+        """
+        _require_text(query, name="query")
+        if isinstance(documents, str):
+            message = "documents must be a list of strings, not a string"
+            raise InputError(message)
+        for index, document in enumerate(documents):
+            _require_text(document, name=f"documents[{index}]")
+        if not documents:
+            return _nothing_to_score()
+        return self._scheduler.submit(query, documents)
+
+    def close(self) -> None:
+        """Stop the workers; requests that still wait fail with ``ClosedError``."""
+        self._scheduler.close()
+
+    def __enter__(self) -> Self:
+        """Give the reranker itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the reranker."""
+        self.close()
+
+    def _scores(
+        self, query: str, documents: Sequence[str], *, raw_scores: bool
+    ) -> tuple[Float32Array, Float32Array]:
+        logits = self.submit(query, documents).result().logits
+        return logits, activate(logits, "identity" if raw_scores else self.manifest.output_activation)
+
+
+def _open_scorer(folder: Path, manifest: Manifest, choice: Choice) -> Scorer:
+    """Open tokenizer and graph at the same time: each takes about half of the start."""
+    with ThreadPoolExecutor(1) as pool:
+        tokenizer = pool.submit(
+            lambda: PairEncoder.from_file(
+                check_file(folder, manifest.tokenizer), window_tokens=manifest.window_tokens
+            )
+        )
+        graph = [check_file(folder, file) for file in choice.variant.files][0]
+        if choice.variant.processors == "cuda":
+            return CudaScorer(cuda_session(graph), tokenizer.result(), manifest.graph_inputs)
+        return CpuScorer(cpu_session(graph), tokenizer.result(), manifest.graph_inputs)
+
+
+def _nothing_to_score() -> Future[PairScores]:
+    future: Future[PairScores] = Future()
+    nothing = PairScores(np.empty(0, np.float32), np.empty(0, np.int64), 0, query_cut=False)
+    future.set_result(nothing)
+    return future
+
+
+def _require_text(value: object, *, name: str) -> None:
+    if not isinstance(value, str):
+        message = f"{name} must be a string, not {type(value).__name__}"
+        raise InputError(message)

@@ -1,0 +1,164 @@
+"""Worker threads that share the pairs of all requests.
+
+Requests wait in one queue. A worker takes the first request, takes pairs from it (longest first),
+puts it back at the end and scores what it took: requests take turns pair by pair, so ten documents
+never wait behind a thousand. A request is in the queue once or in the hands of one worker, so its
+list of waiting pairs needs no lock.
+"""
+
+import threading
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+import numpy as np
+
+from .arrays import Float32Array, IntArray
+from .errors import ClosedError
+from .scoring import Scorer
+from .tokenization import EncodedQuery
+
+
+@dataclass(frozen=True, slots=True)
+class PairScores:
+    """What scoring one query against some documents gave, in the documents' order."""
+
+    logits: Float32Array
+    """float32, shape (n,), raw logits, unbounded."""
+    tokens: IntArray
+    """int64, shape (n,), tokens of each pair after cutting, special tokens included."""
+    query_tokens: int
+    """Tokens of the query after cutting, without special tokens."""
+    query_cut: bool
+    """True where the query was longer than half the window and was cut."""
+
+
+class _Request:
+    """The pairs of one request and what is known of their scores."""
+
+    def __init__(self, query: str, documents: Sequence[str]) -> None:
+        self.future: Future[PairScores] = Future()
+        self._query_text = query
+        # The same text twice is scored once: a pair's score depends on nothing else.
+        places = {text: place for place, text in enumerate(dict.fromkeys(documents))}
+        self._inverse = np.array([places[text] for text in documents], np.int64)
+        self._documents = list(places)
+        # Taken from the end: longest first, so that no long pair is left for one worker to finish.
+        self._waiting = sorted(range(len(places)), key=lambda place: len(self._documents[place]))
+        self._logits = np.zeros(len(places), np.float32)
+        self._tokens = np.zeros(len(places), np.int64)
+        self._unscored = len(places)
+        self._lock = threading.Lock()
+        self._query: EncodedQuery | None = None
+
+    def prepare(self, scorer: Scorer) -> EncodedQuery:
+        """Encode the query, once; only the worker that holds the request may call this."""
+        if self._query is None:
+            self._query = scorer.encoder.encode_query(self._query_text)
+        return self._query
+
+    def take(self, count: int) -> list[int]:
+        """Take up to ``count`` waiting pairs; only the worker that holds the request may."""
+        taken = self._waiting[-count:][::-1]
+        del self._waiting[-count:]
+        return taken
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether pairs are left to take."""
+        return bool(self._waiting) and not self.future.done()
+
+    def score(self, places: list[int], query: EncodedQuery, scorer: Scorer) -> None:
+        """Score pairs that were taken; the last of them completes the request."""
+        logits, tokens = scorer.score(query, [self._documents[place] for place in places])
+        self._logits[places] = logits
+        self._tokens[places] = tokens
+        with self._lock:
+            self._unscored -= len(places)
+            is_complete = self._unscored == 0
+        if is_complete:
+            self._complete(query)
+
+    def _complete(self, query: EncodedQuery) -> None:
+        scores = PairScores(
+            self._logits[self._inverse], self._tokens[self._inverse], query.tokens, query.was_cut
+        )
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(scores)
+
+    def fail(self, error: BaseException) -> None:
+        """Give up: the caller gets ``error`` unless it has an answer already or has left."""
+        with self._lock:
+            if not self.future.done() and self.future.set_running_or_notify_cancel():
+                self.future.set_exception(error)
+
+
+_Queue = SimpleQueue[_Request | None]
+
+
+class Scheduler:
+    """Scores requests with ``workers`` threads until it is closed."""
+
+    def __init__(self, scorer: Scorer, *, workers: int) -> None:
+        """Start the threads; they end with ``close`` or when the scheduler is forgotten."""
+        self._queue: _Queue = SimpleQueue()
+        self._lock = threading.Lock()
+        threads = [
+            threading.Thread(
+                target=_work, args=(self._queue, scorer), name=f"ranklet-{number}", daemon=True
+            )
+            for number in range(workers)
+        ]
+        for thread in threads:
+            thread.start()
+        # Also at exit: a daemon thread inside onnxruntime while Python ends may crash the process.
+        self._stop = weakref.finalize(self, _stop, self._queue, threads)
+
+    def submit(self, query: str, documents: Sequence[str]) -> Future[PairScores]:
+        """Queue a request and return at once.
+
+        Returns:
+            A future; cancelling it frees the pairs that still wait.
+
+        Raises:
+            ClosedError: the scheduler is closed.
+        """
+        request = _Request(query, documents)
+        with self._lock:
+            if not self._stop.alive:
+                raise ClosedError(_CLOSED)
+            self._queue.put(request)
+        return request.future
+
+    def close(self) -> None:
+        """Stop after the pairs in work; what waits fails with ``ClosedError``."""
+        with self._lock:
+            self._stop()
+
+
+_CLOSED = "the reranker is closed"
+
+
+def _work(queue: _Queue, scorer: Scorer) -> None:
+    while (request := queue.get()) is not None:
+        try:
+            query = request.prepare(scorer)
+            places = request.take(scorer.pairs_per_call)
+            if request.is_waiting:
+                queue.put(request)
+            if not request.future.done():
+                request.score(places, query, scorer)
+        except BaseException as error:  # noqa: BLE001 - the caller must hear of it, whatever it is
+            request.fail(error)
+
+
+def _stop(queue: _Queue, threads: list[threading.Thread]) -> None:
+    for _ in threads:
+        queue.put(None)
+    for thread in threads:
+        thread.join()
+    while not queue.empty():
+        if (request := queue.get()) is not None:
+            request.fail(ClosedError(_CLOSED))

@@ -1,0 +1,138 @@
+"""Scorers: from one query and some documents to raw logits.
+
+On the CPU the unit of work is one pair at its own length. Padding costs more than batching gains,
+and dynamic quantization takes one scale for a whole tensor, so that in a shared batch a score
+would change with its neighbours (https://github.com/microsoft/onnxruntime/issues/10111). On CUDA
+the unit is a batch of pairs of similar length.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import onnxruntime as ort
+
+from .arrays import Float32Array, IntArray
+from .errors import ScoringError
+from .tokenization import EncodedPair, EncodedQuery, PairEncoder
+
+_BATCH_TOKENS = 32_768
+"""Padded tokens in a CUDA batch: 64 pairs of 512, enough to fill the device."""
+
+
+class Scorer(Protocol):
+    """Computes logits; safe to call from many threads."""
+
+    encoder: PairEncoder
+    pairs_per_call: int
+    """The most documents that one call of ``score`` takes."""
+
+    def score(
+        self, query: EncodedQuery, documents: Sequence[str]
+    ) -> tuple[Float32Array, IntArray]:
+        """Score documents for a query.
+
+        Returns:
+            The raw logits, float32, and the tokens read for each pair, int64, both of shape (n,).
+
+        Raises:
+            ScoringError: the graph failed or gave something that is not a number.
+        """
+        ...
+
+
+class CpuScorer:
+    """Runs each pair alone, never padded."""
+
+    pairs_per_call = 1
+
+    def __init__(
+        self, session: ort.InferenceSession, encoder: PairEncoder, graph_inputs: Sequence[str]
+    ) -> None:
+        """Score with ``session``, whose inputs are named ``graph_inputs``."""
+        self.encoder = encoder
+        self._session = session
+        self._graph_inputs = graph_inputs
+
+    def score(
+        self, query: EncodedQuery, documents: Sequence[str]
+    ) -> tuple[Float32Array, IntArray]:
+        """Score documents for a query, as ``Scorer`` says."""
+        logits = np.empty(len(documents), np.float32)
+        tokens = np.empty(len(documents), np.int64)
+        for index, document in enumerate(documents):
+            pair = self.encoder.encode_pair(query, document)
+            logits[index] = _run(self._session, pair.feed(self._graph_inputs))[0]
+            tokens[index] = len(pair.ids)
+        return logits, tokens
+
+
+class CudaScorer:
+    """Runs pairs of similar length together, padded to the longest of their batch."""
+
+    pairs_per_call = 256
+
+    def __init__(
+        self, session: ort.InferenceSession, encoder: PairEncoder, graph_inputs: Sequence[str]
+    ) -> None:
+        """Score with ``session``, whose inputs are named ``graph_inputs``."""
+        self.encoder = encoder
+        self._session = session
+        self._graph_inputs = graph_inputs
+
+    def score(
+        self, query: EncodedQuery, documents: Sequence[str]
+    ) -> tuple[Float32Array, IntArray]:
+        """Score documents for a query, as ``Scorer`` says."""
+        pairs = [self.encoder.encode_pair(query, document) for document in documents]
+        tokens = np.array([len(pair.ids) for pair in pairs], np.int64)
+        logits = np.empty(len(pairs), np.float32)
+        for batch in batches_under_budget(tokens, _BATCH_TOKENS):
+            feed = pad_pairs([pairs[index] for index in batch], self._graph_inputs)
+            logits[batch] = _run(self._session, feed)
+        return logits, tokens
+
+
+def batches_under_budget(tokens: IntArray, budget: int) -> list[IntArray]:
+    """Group pairs of similar length so that no padded batch holds more than ``budget`` tokens.
+
+    Args:
+        tokens: int64, shape (n,), the length of each pair.
+        budget: Padded tokens that a batch may hold; a longer pair gets a batch of its own.
+
+    Returns:
+        Arrays of indices into ``tokens``, longest first, each index in exactly one of them.
+    """
+    order = np.argsort(-tokens, kind="stable")
+    batches: list[IntArray] = []
+    start = 0
+    while start < len(order):
+        size = max(1, budget // int(tokens[order[start]]))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+def pad_pairs(pairs: Sequence[EncodedPair], graph_inputs: Sequence[str]) -> dict[str, IntArray]:
+    """Give the graph's inputs for a batch, each int64 of shape (pairs, longest), padded with 0."""
+    longest = max(len(pair.ids) for pair in pairs)
+    feeds = [pair.feed(graph_inputs) for pair in pairs]
+    padded = {name: np.zeros((len(pairs), longest), np.int64) for name in graph_inputs}
+    for row, feed in enumerate(feeds):
+        for name, values in feed.items():
+            padded[name][row, : values.shape[1]] = values
+    return padded
+
+
+def _run(session: ort.InferenceSession, feed: dict[str, IntArray]) -> Float32Array:
+    """Run the graph and give its logits, float32, shape (pairs,)."""
+    try:
+        output = session.run(None, feed)[0]
+    except Exception as error:  # onnxruntime raises many kinds, all from its own C++ module
+        message = f"onnxruntime failed on a batch of shape {feed['input_ids'].shape}: {error}"
+        raise ScoringError(message) from error
+    logits = output.reshape(-1).astype(np.float32, copy=False)
+    if not np.isfinite(logits).all():
+        message = "the graph gave a logit that is not a number; the bundle's weights are damaged"
+        raise ScoringError(message)
+    return logits

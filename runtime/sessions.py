@@ -1,0 +1,86 @@
+"""onnxruntime sessions, set up for one pair after another of ever changing length."""
+
+import logging
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import onnxruntime as ort
+
+from .errors import BundleError, ProviderError
+
+CPU_PROVIDER = "CPUExecutionProvider"
+CUDA_PROVIDER = "CUDAExecutionProvider"
+
+
+def cuda_is_available() -> bool:
+    """Whether the installed onnxruntime has the CUDA provider.
+
+    onnxruntime and onnxruntime-gpu install the same files: with both, the one installed last wins.
+    That is logged, since it is the usual reason why a GPU stays idle.
+    """
+    if _is_installed("onnxruntime") and _is_installed("onnxruntime-gpu"):
+        logging.getLogger(__name__).warning(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other; keep "
+            "one: pip uninstall onnxruntime onnxruntime-gpu, then pip install the one you want"
+        )
+    return CUDA_PROVIDER in ort.get_available_providers()
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def cpu_session(graph: Path, *, options: dict[str, str] | None = None) -> ort.InferenceSession:
+    """Open a graph for single-threaded runs; many threads may call ``run`` at the same time.
+
+    Args:
+        graph: The ``.onnx`` file; external data is found beside it and mapped into memory.
+        options: onnxruntime session options beyond the ones set here.
+
+    Raises:
+        BundleError: onnxruntime cannot load it.
+    """
+    settings = ort.SessionOptions()
+    # Parallelism comes from many pairs at once, not from within one: no barriers, no spinning.
+    settings.intra_op_num_threads = 1
+    settings.inter_op_num_threads = 1
+    settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # Plans of memory are kept per shape: with a new length each run they only accumulate.
+    settings.enable_mem_pattern = False
+    settings.log_severity_level = 3
+    for key, value in (options or {}).items():
+        settings.add_session_config_entry(key, value)
+    return _open(graph, settings, [CPU_PROVIDER])
+
+
+def cuda_session(graph: Path) -> ort.InferenceSession:
+    """Open a graph on the first CUDA device.
+
+    Raises:
+        ProviderError: the provider cannot be loaded, as when CUDA's libraries are missing.
+        BundleError: onnxruntime cannot load the graph.
+    """
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 3
+    session = _open(graph, settings, [CUDA_PROVIDER, CPU_PROVIDER])
+    if CUDA_PROVIDER not in session.get_providers():
+        message = (
+            "the CUDA provider of onnxruntime cannot be loaded (is a driver for its CUDA version "
+            "installed?); run on the CPU with --variant, or install the libraries it needs"
+        )
+        raise ProviderError(message)
+    return session
+
+
+def _open(
+    graph: Path, settings: ort.SessionOptions, providers: list[str]
+) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(graph, settings, providers=providers)
+    except Exception as error:  # onnxruntime raises many kinds, all from its own C++ module
+        message = f"onnxruntime {ort.__version__} cannot load {graph}: {error}"
+        raise BundleError(message) from error

@@ -1,0 +1,145 @@
+"""From text to token ids: each pair cut to the window, never padded.
+
+``Tokenizer.encode`` holds the GIL for as long as it takes (seconds for a megabyte), while
+``encode_batch`` releases it: only the latter is used. Query and document are encoded without
+special tokens, cut, and joined by the tokenizer's own template, so that the query is encoded once
+for all its documents and a long query cannot fail them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+
+from .arrays import IntArray
+from .errors import BundleError
+
+_CHARS_PER_TOKEN = 6
+"""First guess at how many characters hold a token; English has 4 to 5. Too low a guess costs
+another, longer encoding, never a different result."""
+
+_GROWTH = 4
+"""By how much the part of a text that is encoded grows when it held too few tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedQuery:
+    """A query, ready to be joined with documents."""
+
+    encoding: Encoding
+    tokens: int
+    """Tokens that are kept, without special tokens."""
+    was_cut: bool
+    """True where the query was longer than half the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPair:
+    """A query and a document as the graph reads them."""
+
+    ids: IntArray
+    """int64, shape (tokens,)."""
+    type_ids: IntArray
+    """int64, shape (tokens,): 0 for the query, 1 for the document where the model tells them
+    apart."""
+
+    def feed(self, graph_inputs: Sequence[str]) -> dict[str, IntArray]:
+        """Give the graph's inputs, each int64 of shape (1, tokens)."""
+        inputs = {
+            "input_ids": self.ids,
+            "attention_mask": np.ones_like(self.ids),
+            "token_type_ids": self.type_ids,
+        }
+        return {name: inputs[name][np.newaxis] for name in graph_inputs}
+
+
+class PairEncoder:
+    """Encodes pairs with a fast tokenizer. Safe to use from many threads."""
+
+    def __init__(self, tokenizer: Tokenizer, *, window_tokens: int) -> None:
+        """Take over ``tokenizer``: its own truncation and padding are switched off."""
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self._special_tokens = tokenizer.num_special_tokens_to_add(is_pair=True)
+        self._room = window_tokens - self._special_tokens
+        self._max_query_tokens = min(window_tokens // 2, self._room)
+        added = tokenizer.get_added_tokens_decoder().values()
+        self._longest_added_token = max((len(token.content) for token in added), default=0)
+
+    @classmethod
+    def from_file(cls, path: Path, *, window_tokens: int) -> Self:
+        """Open a ``tokenizer.json``.
+
+        Raises:
+            BundleError: the file is not a tokenizer.
+        """
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception, nothing finer
+            message = f"{path} is not a tokenizer: {error}; export the model again"
+            raise BundleError(message) from error
+        return cls(tokenizer, window_tokens=window_tokens)
+
+    def encode_query(self, query: str) -> EncodedQuery:
+        """Encode a query, cut to half the window."""
+        encoding, was_cut = self._encode(query, self._max_query_tokens)
+        return EncodedQuery(encoding, len(encoding), was_cut)
+
+    def encode_pair(self, query: EncodedQuery, document: str) -> EncodedPair:
+        """Encode a document, cut to what the query leaves of the window, and join the two."""
+        encoding, _ = self._encode(document, self._room - query.tokens)
+        pair = self._tokenizer.post_process(query.encoding, encoding)
+        return EncodedPair(np.array(pair.ids, np.int64), np.array(pair.type_ids, np.int64))
+
+    def _encode(self, text: str, max_tokens: int) -> tuple[Encoding, bool]:
+        """Give the first ``max_tokens`` tokens of ``text`` and whether there are more.
+
+        Only as much of the text is encoded as that takes: a prefix is enough as soon as it holds
+        the tokens outside the reach of its own end, where the cut may have split a word.
+        """
+        length = _CHARS_PER_TOKEN * (max_tokens + 1)
+        while length < len(text):
+            prefix = _repaired(text[:length])
+            encoding = self._encode_whole(prefix)
+            if self._settled_tokens(encoding, len(prefix)) > max_tokens:
+                encoding.truncate(max_tokens)
+                return encoding, True
+            length *= _GROWTH
+        encoding = self._encode_whole(_repaired(text))
+        was_cut = len(encoding) > max_tokens
+        if was_cut:
+            encoding.truncate(max_tokens)
+        return encoding, was_cut
+
+    def _encode_whole(self, text: str) -> Encoding:
+        return self._tokenizer.encode_batch([text], add_special_tokens=False)[0]
+
+    def _settled_tokens(self, encoding: Encoding, length: int) -> int:
+        """Count the leading tokens that no text after ``length`` characters can change.
+
+        Tokenizers look at one word (pre-token) at a time, so only the last word is open, and the
+        last few characters, which may be the beginning of an added token such as ``[SEP]``.
+        """
+        words = encoding.word_ids
+        if not words:
+            return 0
+        closed = len(words)
+        while closed and words[closed - 1] == words[-1]:
+            closed -= 1
+        offsets = encoding.offsets
+        while closed and offsets[closed - 1][1] > length - self._longest_added_token:
+            closed -= 1
+        return closed
+
+
+def _repaired(text: str) -> str:
+    """Replace lone surrogates, which are no characters and cannot be encoded, by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
