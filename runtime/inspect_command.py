@@ -1,0 +1,91 @@
+"""``ranklet inspect``: what a bundle holds, whether its files are whole, which variant runs here."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .bundle import Choice, check_all_files, choose_variant
+from .manifest import Manifest, Variant, read_manifest
+from .processor import detect_processor
+
+_EPILOG = """\
+examples:
+  ranklet inspect models/built/ranklet-mini
+  ranklet inspect --json models/built/ranklet-mini
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's options."""
+    parser.epilog = _EPILOG
+    parser.add_argument("bundle", type=Path, metavar="DIR", help="the bundle's folder")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check the bundle and print what it holds; gives the exit status."""
+    from .sessions import cuda_is_available  # noqa: PLC0415 - `--help` need not load onnxruntime
+
+    folder: Path = arguments.bundle
+    manifest = read_manifest(folder)
+    check_all_files(folder, manifest)
+    choice = choose_variant(manifest, detect_processor(), cuda=cuda_is_available())
+    if arguments.json:
+        report = {"manifest": manifest, "checksums": "ok", "choice": _choice(choice)}
+        output = msgspec.json.format(msgspec.json.encode(report), indent=2)
+        sys.stdout.buffer.write(output + b"\n")
+    else:
+        print("\n".join(_lines(manifest, choice)))
+    return 0
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    return {"variant": choice.name, "reason": choice.reason}
+
+
+def _lines(manifest: Manifest, choice: Choice) -> list[str]:
+    source = manifest.source
+    pruned = "last layer computed for the first token only" if manifest.first_token_pruned else "no"
+    lines = [
+        f"model         {manifest.name}",
+        f"source        {source.checkpoint}, revision {source.revision or 'unknown'}",
+        f"licence       {source.licence or 'not stated'}",
+        f"architecture  {manifest.architecture}, window {manifest.window_tokens} tokens",
+        f"pruned        {pruned}",
+        f"scores        {manifest.output_activation} of the logit",
+        f"built with    {_versions(manifest)}",
+        "checksums     ok, all files are what the manifest says",
+        f"runs here     {choice.name}: {choice.reason}",
+        "",
+        "variant       size     made for   max diff  mean diff  rank tau  verdict",
+    ]
+    lines += [_variant_line(name, variant) for name, variant in manifest.variants.items()]
+    if (verification := manifest.verification) is not None:
+        lines += [
+            "",
+            f"Differences to the torch model over {verification.pairs} verification pairs, in "
+            f"standard deviations of its logits ({verification.logit_std:.3f});",
+            f"limits: {verification.max_difference_fp32:g} for fp32, "
+            f"Kendall's tau of {verification.min_kendall_tau:g} for quantized variants.",
+        ]
+    return lines
+
+
+def _versions(manifest: Manifest) -> str:
+    tools = sorted(manifest.tool_versions.items())
+    return ", ".join(f"{name} {version}" for name, version in tools) or "unknown"
+
+
+def _variant_line(name: str, variant: Variant) -> str:
+    size = f"{variant.size_bytes / 1e6:.1f} MB"
+    start = f"{name:<12}  {size:<7}  {variant.processors:<9}"
+    if (report := variant.report) is None:
+        return f"{start}  not verified"
+    verdict = "ok" if report.passed else "degraded, allowed" if report.degraded_allowed else "failed"
+    return (
+        f"{start}  {report.max_difference:>8.1e}  {report.mean_difference:>9.1e}"
+        f"  {report.kendall_tau:>8.4f}  {verdict}"
+    )

@@ -1,0 +1,114 @@
+"""The command line: ``ranklet COMMAND``.
+
+Each command lives in the package that does its work and is imported only when it is called, so that
+``ranklet score`` on a small device neither needs nor loads what ``serve`` and ``export`` need.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol
+
+from ranklet import __version__
+from ranklet.runtime.errors import RankletError
+
+_DESCRIPTION = """\
+Rerank documents with quantized cross-encoders on CPUs and small devices.
+
+  ranklet export models/ranklet-mini --output models/built/ranklet-mini
+  ranklet serve --model models/built/ranklet-mini
+  ranklet score --model models/built/ranklet-mini --query "organic skincare" documents.txt
+"""
+
+
+class _Command(Protocol):
+    """What a command's module has."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, arguments: argparse.Namespace) -> int: ...
+
+
+_COMMANDS = {
+    "export": ("ranklet.export.command", "convert a cross-encoder checkpoint into a bundle"),
+    "score": ("ranklet.runtime.score_command", "rank documents from a file for a query"),
+    "inspect": ("ranklet.runtime.inspect_command", "show what a bundle holds and check its files"),
+    "serve": ("ranklet.service.command", "serve models over HTTP at /v1/rerank"),
+}
+
+_EXTRAS = {"export": "export", "serve": "service"}
+"""Commands that need more than the base installation, and the extra that brings it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Words after ``ranklet``; those of the process where None.
+
+    Returns:
+        The exit status: 0, what the command gives, 2 for an error that it names, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser, command = _parser(words)
+    arguments = parser.parse_args(words)
+    if command is None:
+        parser.print_help()
+        return 2
+    try:
+        return command.run(arguments)
+    except RankletError as error:
+        if arguments.debug:
+            raise
+        print(f"ranklet: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe, as ``| head``, has left. Python would complain at exit otherwise.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, _Command | None]:
+    """Build the parser, and import the command that ``words`` name, if they do."""
+    parser = argparse.ArgumentParser(
+        "ranklet", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"ranklet {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    command: _Command | None = None
+    for name, (module, summary) in _COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=summary.capitalize() + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        subparser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+        if name == chosen:
+            command = _import_command(name, module)
+            command.add_arguments(subparser)
+    return parser, command
+
+
+def _import_command(name: str, module: str) -> _Command:
+    try:
+        command: _Command = import_module(module)  # type: ignore[assignment]  # a module is one
+    except ModuleNotFoundError as error:
+        if name not in _EXTRAS or (error.name or "").startswith("ranklet"):
+            raise
+        print(
+            f"ranklet: error: `ranklet {name}` needs {error.name}; "
+            f"install it with: pip install 'ranklet[{_EXTRAS[name]}]'",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from error
+    return command
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
