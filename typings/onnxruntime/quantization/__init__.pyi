@@ -1,0 +1,30 @@
+# Nothing here is ranklet's: it follows onnxruntime/quantization/quantize.py.
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+class QuantType(Enum):
+    QInt8 = ...
+    QUInt8 = ...
+    QInt16 = ...
+    QUInt16 = ...
+
+class QuantFormat(Enum):
+    QOperator = ...
+    QDQ = ...
+
+def quantize_dynamic(
+    model_input: str | Path | ModelProto,
+    model_output: str | Path,
+    op_types_to_quantize: Sequence[str] | None = None,
+    per_channel: bool = False,
+    reduce_range: bool = False,
+    weight_type: QuantType = ...,
+    nodes_to_quantize: Sequence[str] | None = None,
+    nodes_to_exclude: Sequence[str] | None = None,
+    use_external_data_format: bool = False,
+    extra_options: dict[str, Any] | None = None,
+) -> None: ...
