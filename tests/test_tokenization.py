@@ -1,0 +1,226 @@
+"""Cutting before encoding gives what cutting the full encoding gives, for every kind of tokenizer."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+
+from ranklet.runtime.errors import BundleError
+from ranklet.runtime.tokenization import PairEncoder
+
+CHECKPOINT_TOKENIZER = Path(__file__).parent.parent / "models/ranklet-mini/tokenizer.json"
+CORPUS = [
+    "The reranker reads each document beside the query and puts the right ones on top.",
+    "Don't pad: a pair's score is the same to the bit, whatever else is in the request!",
+    "日本語のテキスト と العربية and עברית, naïve café — 1234567890 👩‍🔬 end.",
+]
+
+texts = st.lists(
+    st.one_of(
+        st.text(max_size=12),
+        st.sampled_from(["[SEP]", "[MASK]", "</s>", " ", "   ", "\n", "don't", "word", "日本語", "e\u0301"]),
+        st.text(alphabet="ab \u3000\u00a0-'", max_size=20),
+    ),
+    max_size=60,
+).map("".join)
+
+
+def wordpiece() -> Tokenizer:
+    return Tokenizer.from_file(str(CHECKPOINT_TOKENIZER))
+
+
+def byte_level_bpe() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0))
+    tokenizer.add_special_tokens([AddedToken("[MASK]", lstrip=True, special=True)])
+    return tokenizer
+
+
+def unigram() -> Tokenizer:
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=200,
+        special_tokens=["<s>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS * 20, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 1)],
+    )
+    return tokenizer
+
+
+KINDS = {"wordpiece": wordpiece, "byte_level_bpe": byte_level_bpe, "unigram": unigram}
+
+
+@cache
+def trained(kind: str) -> str:
+    """Train once: two trainings of a Unigram model need not give the same one."""
+    return KINDS[kind]().to_str()
+
+
+def make(kind: str) -> Tokenizer:
+    return Tokenizer.from_str(trained(kind))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def make_tokenizer(request: pytest.FixtureRequest) -> Callable[[], Tokenizer]:
+    return partial(make, request.param)
+
+
+class TestCutting:
+    @settings(deadline=None, max_examples=150)
+    @given(text=texts, query=texts, window=st.integers(8, 40))
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_equals_cutting_the_full_encoding(
+        self, kind: str, text: str, query: str, window: int
+    ) -> None:
+        whole = make(kind)
+        encoder = PairEncoder(make(kind), window_tokens=window)
+        special = whole.num_special_tokens_to_add(is_pair=True)
+        query_ids, document_ids = (
+            whole.encode(part.encode("utf-8", "replace").decode(), add_special_tokens=False)
+            for part in (query, text)
+        )
+        query_ids.truncate(min(window // 2, window - special))
+        document_ids.truncate(window - special - len(query_ids))
+        expected = whole.post_process(query_ids, document_ids)
+
+        pair = encoder.encode_pair(encoder.encode_query(query), text)
+
+        assert pair.ids.tolist() == expected.ids
+        assert pair.type_ids.tolist() == expected.type_ids
+
+    def test_long_repetitive_text(self, make_tokenizer: Callable[[], Tokenizer]) -> None:
+        """Prefixes of every length are met: words, punctuation and added tokens at the border."""
+        text = "don't [SEP] ab, 日本語 e\u0301 </s>   x" * 40
+        whole = make_tokenizer().encode(text, add_special_tokens=False).ids
+        for window in range(8, 120):
+            encoder = PairEncoder(make_tokenizer(), window_tokens=window)
+            query = encoder.encode_query(text)
+            assert query.encoding.ids == whole[: window // 2]
+            assert query.was_cut
+
+    def test_a_query_may_take_half_the_window(self) -> None:
+        encoder = PairEncoder(wordpiece(), window_tokens=32)
+        fitting, too_long = (encoder.encode_query("word " * count) for count in (16, 17))
+        assert (fitting.tokens, fitting.was_cut) == (16, False)
+        assert (too_long.tokens, too_long.was_cut) == (16, True)
+        assert len(encoder.encode_pair(too_long, "word " * 99).ids) == 32
+
+    def test_no_room_for_a_document(self) -> None:
+        encoder = PairEncoder(wordpiece(), window_tokens=5)
+        pair = encoder.encode_pair(encoder.encode_query("one two three"), "four five")
+        assert len(pair.ids) == 5
+
+    def test_truncation_and_padding_of_the_file_are_ignored(self) -> None:
+        tokenizer = wordpiece()
+        tokenizer.enable_truncation(8)
+        tokenizer.enable_padding(length=128)
+        encoder = PairEncoder(tokenizer, window_tokens=512)
+        assert len(encoder.encode_pair(encoder.encode_query("a b"), "c " * 50).ids) == 55
+
+
+class TestHostileText:
+    @pytest.mark.parametrize(
+        ("broken", "repaired"),
+        [
+            ("a \ud800 b", "a \ufffd b"),
+            ("\udc00", "\ufffd"),
+            ("\ud83d\ude00 face", "\U0001f600 face"),
+        ],
+    )
+    def test_lone_surrogates_are_repaired(self, broken: str, repaired: str) -> None:
+        encoder = PairEncoder(make("byte_level_bpe"), window_tokens=64)
+        query = encoder.encode_query("q")
+        pair, expected = (encoder.encode_pair(query, text) for text in (broken, repaired))
+        assert pair.ids.tolist() == expected.ids.tolist()
+
+    def test_a_megabyte_of_words_is_not_tokenized_whole(self) -> None:
+        encoder = PairEncoder(wordpiece(), window_tokens=512)
+        seen: list[int] = []
+        encode_whole = encoder._encode_whole  # noqa: SLF001 - observes the work, changes nothing
+
+        def observe(text: str) -> object:
+            seen.append(len(text))
+            return encode_whole(text)
+
+        encoder._encode_whole = observe  # type: ignore[method-assign,assignment] # noqa: SLF001
+        encoder.encode_pair(encoder.encode_query("short"), "some words " * 100_000)
+        assert sum(seen) < 20_000
+
+    def test_the_gil_is_free_while_a_long_word_is_tokenized(self) -> None:
+        """Another thread keeps running Python while a megabyte without spaces is encoded."""
+        encoder = PairEncoder(make("byte_level_bpe"), window_tokens=512)
+        query = encoder.encode_query("q")
+        done = threading.Event()
+
+        def encode() -> None:
+            encoder.encode_pair(query, "ab" * 500_000)
+            done.set()
+
+        interval = sys.getswitchinterval()
+        thread = threading.Thread(target=encode)
+        started = time.perf_counter()
+        thread.start()
+        longest_pause, last = 0.0, time.perf_counter()
+        while not done.is_set():
+            now = time.perf_counter()
+            longest_pause, last = max(longest_pause, now - last), now
+        took = time.perf_counter() - started
+        thread.join()
+        # Relative, not absolute: a tokenizer that held the GIL would pause us for all its time.
+        assert longest_pause < max(0.5 * took, 4 * interval)
+
+
+class TestPair:
+    def test_feed_gives_the_inputs_that_the_graph_has(self) -> None:
+        encoder = PairEncoder(wordpiece(), window_tokens=512)
+        pair = encoder.encode_pair(encoder.encode_query("tall tower"), "324 metres")
+        feed = pair.feed(["input_ids", "token_type_ids"])
+        assert set(feed) == {"input_ids", "token_type_ids"}
+        assert all(value.shape == (1, len(pair.ids)) for value in feed.values())
+        assert all(value.dtype == np.int64 for value in feed.values())
+
+    def test_segments_tell_query_from_document(self) -> None:
+        encoder = PairEncoder(wordpiece(), window_tokens=512)
+        pair = encoder.encode_pair(encoder.encode_query("tall"), "high")
+        assert pair.type_ids.tolist() == [0, 0, 0, 1, 1]
+
+
+def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text("{}")
+    with pytest.raises(BundleError, match="is not a tokenizer"):
+        PairEncoder.from_file(path, window_tokens=512)
