@@ -1,0 +1,100 @@
+"""What the tests share: the bundles that they open, the data that they measure on, the header."""
+
+import hashlib
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from ranklet.runtime.errors import BundleError
+from ranklet.runtime.manifest import read_manifest
+from ranklet.runtime.processor import detect_processor, usable_cores
+
+ROOT = Path(__file__).parent.parent
+CHECKPOINT = ROOT / "models/ranklet-mini"
+BUILT = ROOT / "models/built/ranklet-mini"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let an environment without torch test a bundle that another one has built."""
+    parser.addoption("--bundle", type=Path, help="a bundle of models/ranklet-mini to test with")
+
+
+def pytest_report_header() -> list[str]:
+    """Tell what scores depend on."""
+    libraries = ", ".join(
+        f"{name} {version(name)}" for name in ("onnxruntime", "numpy", "tokenizers")
+    )
+    cores = f"{usable_cores()} usable cores"
+    return [libraries, f"CPU: {_processor_name()}, {detect_processor().description}, {cores}"]
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs torch where it is not installed."""
+    if _can_export():
+        return
+    for item in items:
+        if item.get_closest_marker("torch"):
+            item.add_marker(pytest.mark.skip(reason="torch and optimum are not installed"))
+
+
+def _can_export() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("torch", "optimum"))
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle() -> Path:
+    """The bundle that ``tests/tiny/generate.py`` wrote: read it, do not write to it.
+
+    A document with more of the query's words ranks higher; see there.
+    """
+    return ROOT / "tests/tiny/bundle"
+
+
+@pytest.fixture(scope="session")
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the shipped model: the one that is built already, or one built now."""
+    given: Path | None = request.config.getoption("--bundle")
+    if given is not None:
+        return given
+    if _is_built_from_checkpoint(BUILT):
+        return BUILT
+    if not _can_export():
+        pytest.skip("no bundle of models/ranklet-mini is built, and torch is not installed")
+    output = tmp_path_factory.mktemp("built") / "ranklet-mini"
+    command = [sys.executable, "-m", "ranklet.cli", "export", str(CHECKPOINT)]
+    subprocess.run([*command, "--output", str(output)], check=True, cwd=ROOT)
+    return output
+
+
+def _is_built_from_checkpoint(bundle: Path) -> bool:
+    """Whether the bundle holds the weights that the checkpoint has now."""
+    try:
+        revision = read_manifest(bundle).source.revision
+    except BundleError:
+        return False
+    weights = (CHECKPOINT / "model.safetensors").read_bytes()
+    return revision is not None and revision.endswith(hashlib.sha256(weights).hexdigest())
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of test collections, which are not part of the project."""
+    folder = os.environ.get("RANKLET_DATA")
+    if not folder:
+        pytest.skip("RANKLET_DATA does not name a folder of test collections")
+    return Path(folder)
