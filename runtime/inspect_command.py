@@ -1,4 +1,4 @@
-"""``ranklet inspect``: what a bundle holds, whether its files are whole, which variant runs here."""
+"""``ranklet inspect``: what a bundle holds, whether it is whole, which variant runs here."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from .bundle import Choice, check_all_files, choose_variant
-from .manifest import Manifest, Variant, read_manifest
+from .manifest import Manifest, Variant, Verification, read_manifest
 from .processor import detect_processor
 
 _EPILOG = """\
@@ -64,14 +64,17 @@ def _lines(manifest: Manifest, choice: Choice) -> list[str]:
     ]
     lines += [_variant_line(name, variant) for name, variant in manifest.variants.items()]
     if (verification := manifest.verification) is not None:
-        lines += [
-            "",
-            f"Differences to the torch model over {verification.pairs} verification pairs, in "
-            f"standard deviations of its logits ({verification.logit_std:.3f});",
-            f"limits: {verification.max_difference_fp32:g} for fp32, "
-            f"Kendall's tau of {verification.min_kendall_tau:g} for quantized variants.",
-        ]
+        lines += ["", _limits(verification)]
     return lines
+
+
+def _limits(verification: Verification) -> str:
+    return (
+        f"Differences to the torch model over {verification.pairs} verification pairs, in "
+        f"standard deviations\nof its logits ({verification.logit_std:.3f}); limits: "
+        f"{verification.max_difference_fp32:g} for fp32, "
+        f"Kendall's tau of {verification.min_kendall_tau:g} for quantized variants."
+    )
 
 
 def _versions(manifest: Manifest) -> str:
@@ -84,7 +87,9 @@ def _variant_line(name: str, variant: Variant) -> str:
     start = f"{name:<12}  {size:<7}  {variant.processors:<9}"
     if (report := variant.report) is None:
         return f"{start}  not verified"
-    verdict = "ok" if report.passed else "degraded, allowed" if report.degraded_allowed else "failed"
+    verdict = (
+        "ok" if report.passed else "degraded, allowed" if report.degraded_allowed else "failed"
+    )
     return (
         f"{start}  {report.max_difference:>8.1e}  {report.mean_difference:>9.1e}"
         f"  {report.kendall_tau:>8.4f}  {verdict}"

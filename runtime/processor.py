@@ -47,11 +47,12 @@ class Processor:
 
 def detect_processor() -> Processor:
     """Read what the operating system says about the processor."""
-    flags = _macos_flags() if platform.system() == "Darwin" else _linux_flags(_CPUINFO)
+    flags = _macos_flags() if platform.system() == "Darwin" else linux_flags(_CPUINFO)
     return Processor(platform.machine(), flags)
 
 
-def _linux_flags(cpuinfo: Path) -> frozenset[str]:
+def linux_flags(cpuinfo: Path) -> frozenset[str]:
+    """Read the instruction sets from ``/proc/cpuinfo`` as x86 and ARM write it, or none."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
@@ -89,11 +90,11 @@ def usable_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     else:  # macOS has no affinity mask
         cores = os.cpu_count() or 1
-    quota = _cgroup_quota(_CGROUP)
+    quota = cgroup_quota(_CGROUP)
     return max(1, cores if quota is None else min(cores, math.floor(quota)))
 
 
-def _cgroup_quota(root: Path) -> float | None:
+def cgroup_quota(root: Path) -> float | None:
     """Give the cores that the control group under ``root`` allows, None where it sets no limit."""
     try:
         limit, period = (root / "cpu.max").read_text().split()  # version 2

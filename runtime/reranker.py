@@ -41,9 +41,7 @@ class Reranker:
     workers: int
     """Pairs that are scored at the same time."""
 
-    def __init__(
-        self, manifest: Manifest, choice: Choice, scorer: Scorer, *, workers: int
-    ) -> None:
+    def __init__(self, manifest: Manifest, choice: Choice, scorer: Scorer, *, workers: int) -> None:
         """Score with ``scorer``; ``Reranker.open`` is the usual way to get one."""
         self.manifest = manifest
         self.variant = choice.name
@@ -172,7 +170,9 @@ class Reranker:
         self, query: str, documents: Sequence[str], *, raw_scores: bool
     ) -> tuple[Float32Array, Float32Array]:
         logits = self.submit(query, documents).result().logits
-        return logits, activate(logits, "identity" if raw_scores else self.manifest.output_activation)
+        return logits, activate(
+            logits, "identity" if raw_scores else self.manifest.output_activation
+        )
 
 
 def _open_scorer(folder: Path, manifest: Manifest, choice: Choice) -> Scorer:
@@ -183,7 +183,7 @@ def _open_scorer(folder: Path, manifest: Manifest, choice: Choice) -> Scorer:
                 check_file(folder, manifest.tokenizer), window_tokens=manifest.window_tokens
             )
         )
-        graph = [check_file(folder, file) for file in choice.variant.files][0]
+        graph, *_ = [check_file(folder, file) for file in choice.variant.files]
         if choice.variant.processors == "cuda":
             return CudaScorer(cuda_session(graph), tokenizer.result(), manifest.graph_inputs)
         return CpuScorer(cpu_session(graph), tokenizer.result(), manifest.graph_inputs)

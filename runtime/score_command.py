@@ -13,7 +13,8 @@ from .errors import InputError
 from .ranking import RankedDocument
 
 _EPILOG = """\
-FILE holds one document a line (blank lines are skipped), or JSON lines with "text" and, if you like, "id":
+FILE holds one document a line (blank lines are skipped), or JSON lines with "text" and,
+if you like, "id":
 
   {"id": "doc-7", "text": "Natural organic skincare range for sensitive skin"}
 
@@ -120,7 +121,9 @@ def _print_json(
     query: str, model: str, documents: list[_Document], ranking: Iterable[RankedDocument]
 ) -> None:
     results = [
-        _Result(ranked.index, ranked.score, documents[ranked.index].text, documents[ranked.index].id)
+        _Result(
+            ranked.index, ranked.score, documents[ranked.index].text, documents[ranked.index].id
+        )
         for ranked in ranking
     ]
     output = msgspec.json.format(msgspec.json.encode(_Output(query, model, results)), indent=2)

@@ -27,9 +27,7 @@ class Scorer(Protocol):
     pairs_per_call: int
     """The most documents that one call of ``score`` takes."""
 
-    def score(
-        self, query: EncodedQuery, documents: Sequence[str]
-    ) -> tuple[Float32Array, IntArray]:
+    def score(self, query: EncodedQuery, documents: Sequence[str]) -> tuple[Float32Array, IntArray]:
         """Score documents for a query.
 
         Returns:
@@ -54,9 +52,7 @@ class CpuScorer:
         self._session = session
         self._graph_inputs = graph_inputs
 
-    def score(
-        self, query: EncodedQuery, documents: Sequence[str]
-    ) -> tuple[Float32Array, IntArray]:
+    def score(self, query: EncodedQuery, documents: Sequence[str]) -> tuple[Float32Array, IntArray]:
         """Score documents for a query, as ``Scorer`` says."""
         logits = np.empty(len(documents), np.float32)
         tokens = np.empty(len(documents), np.int64)
@@ -80,15 +76,13 @@ class CudaScorer:
         self._session = session
         self._graph_inputs = graph_inputs
 
-    def score(
-        self, query: EncodedQuery, documents: Sequence[str]
-    ) -> tuple[Float32Array, IntArray]:
+    def score(self, query: EncodedQuery, documents: Sequence[str]) -> tuple[Float32Array, IntArray]:
         """Score documents for a query, as ``Scorer`` says."""
         pairs = [self.encoder.encode_pair(query, document) for document in documents]
         tokens = np.array([len(pair.ids) for pair in pairs], np.int64)
         logits = np.empty(len(pairs), np.float32)
         for batch in batches_under_budget(tokens, _BATCH_TOKENS):
-            feed = pad_pairs([pairs[index] for index in batch], self._graph_inputs)
+            feed = pad_pairs([pairs[index] for index in batch.tolist()], self._graph_inputs)
             logits[batch] = _run(self._session, feed)
         return logits, tokens
 

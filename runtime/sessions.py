@@ -76,9 +76,7 @@ def cuda_session(graph: Path) -> ort.InferenceSession:
     return session
 
 
-def _open(
-    graph: Path, settings: ort.SessionOptions, providers: list[str]
-) -> ort.InferenceSession:
+def _open(graph: Path, settings: ort.SessionOptions, providers: list[str]) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(graph, settings, providers=providers)
     except Exception as error:  # onnxruntime raises many kinds, all from its own C++ module

@@ -1,4 +1,4 @@
-"""Cutting before encoding gives what cutting the full encoding gives, for every kind of tokenizer."""
+"""Cutting before encoding gives what cutting the full encoding gives."""
 
 import sys
 import threading
@@ -35,7 +35,9 @@ CORPUS = [
 texts = st.lists(
     st.one_of(
         st.text(max_size=12),
-        st.sampled_from(["[SEP]", "[MASK]", "</s>", " ", "   ", "\n", "don't", "word", "日本語", "e\u0301"]),
+        st.sampled_from(
+            ["[SEP]", "[MASK]", "</s>", " ", "   ", "\n", "don't", "word", "日本語", "e\u0301"]
+        ),
         st.text(alphabet="ab \u3000\u00a0-'", max_size=20),
     ),
     max_size=60,

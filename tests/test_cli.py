@@ -1,0 +1,136 @@
+"""The commands that need the base installation alone, run in processes of their own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TINY = Path(__file__).parent / "tiny/bundle"
+QUERY = "what is the capital city of france"
+LINES = "the moon is old\n\nparis is the capital of france\r\nbread and milk\n"
+
+
+def ranklet(*words: str | Path, text: str | bytes = "") -> subprocess.CompletedProcess[str]:
+    content = text if isinstance(text, bytes) else text.encode()
+    result = subprocess.run(
+        [sys.executable, "-m", "ranklet.cli", *words],
+        input=content,
+        capture_output=True,
+        check=False,
+    )
+    return subprocess.CompletedProcess(
+        result.args, result.returncode, result.stdout.decode(), result.stderr.decode()
+    )
+
+
+class TestScore:
+    def test_ranks_lines_in_a_table(self) -> None:
+        result = ranklet("score", "--model", TINY, "--query", QUERY, text=LINES)
+        assert result.returncode == 0, result.stderr
+        header, first, *rest = result.stdout.splitlines()
+        assert header.split() == ["rank", "score", "document", "text"]
+        assert first.split()[0] == "1"
+        assert first.endswith("paris is the capital of france")
+        assert len(rest) == 2
+
+    def test_json_holds_query_model_and_results(self, tmp_path: Path) -> None:
+        path = tmp_path / "documents.jsonl"
+        path.write_text('{"id": "a", "text": "bread"}\n{"id": 7, "text": "capital", "more": 1}\n')
+        result = ranklet("score", "--model", TINY, "--query", QUERY, "--json", path)
+        output = json.loads(result.stdout)
+        assert (output["query"], output["model"]) == (QUERY, "tiny")
+        assert [(entry["index"], entry["id"]) for entry in output["results"]] == [(1, 7), (0, "a")]
+        assert output["results"][0]["text"] == "capital"
+
+    def test_plain_lines_have_no_id(self) -> None:
+        result = ranklet("score", "--model", TINY, "--query", QUERY, "--json", text=LINES)
+        assert all("id" not in entry for entry in json.loads(result.stdout)["results"])
+
+    def test_top_n_and_raw_scores(self) -> None:
+        result = ranklet(
+            "score", "--model", TINY, "--query", QUERY, "--top-n", "1", "--raw-scores", "--json",
+            text=LINES,
+        )  # fmt: skip
+        (best,) = json.loads(result.stdout)["results"]
+        assert best["index"] == 1
+        assert best["score"] > 1
+
+    def test_no_documents(self) -> None:
+        result = ranklet("score", "--model", TINY, "--query", QUERY, "--json")
+        assert json.loads(result.stdout)["results"] == []
+
+    @pytest.mark.parametrize(
+        ("words", "text", "message"),
+        [
+            (["--top-n", "0"], "a\n", "top_n must be at least 1, not 0"),
+            (["--variant", "int4"], "a\n", "no variant 'int4', only fp32"),
+            (["no such file"], "", "cannot read no such file: No such file"),
+            ([], b"\xff\n", "is not UTF-8"),
+            ([], '{"text": "a"}\n{"tex": 1}\n', "line 2 is not a JSON object"),
+        ],
+    )
+    def test_faults_are_one_line_and_status_2(
+        self, words: list[str], text: str | bytes, message: str
+    ) -> None:
+        result = ranklet("score", "--model", TINY, "--query", QUERY, *words, text=text)
+        assert result.returncode == 2
+        assert result.stderr.startswith("ranklet: error: ")
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
+        assert result.stdout == ""
+
+    def test_debug_shows_the_traceback(self) -> None:
+        result = ranklet("score", "--debug", "--model", "nowhere", "--query", QUERY, text="a\n")
+        assert "Traceback" in result.stderr
+
+    def test_a_reader_that_leaves_is_no_error(self) -> None:
+        command = f"{sys.executable} -m ranklet.cli score --model {TINY} --query moon - | head -1"
+        result = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            input=("the moon is far\n" * 3000).encode(), capture_output=True, check=False,
+            env={**os.environ, "COLUMNS": "200"},
+        )  # fmt: skip
+        assert (result.returncode, result.stderr) == (0, b"")
+
+
+class TestInspect:
+    def test_tells_what_the_bundle_holds(self) -> None:
+        result = ranklet("inspect", TINY)
+        assert result.returncode == 0, result.stderr
+        for part in (
+            "tiny",
+            "LateInteraction, window 64 tokens",
+            "apache-2.0",
+            "runs here",
+            "int8",
+        ):
+            assert part in result.stdout
+
+    def test_json(self) -> None:
+        output = json.loads(ranklet("inspect", "--json", TINY).stdout)
+        assert output["manifest"]["name"] == "tiny"
+        assert output["choice"]["variant"] in output["manifest"]["variants"]
+
+    def test_checks_every_file(self, tmp_path: Path) -> None:
+        copy = Path(shutil.copytree(TINY, tmp_path / "copy"))
+        (copy / "int8-avx2.onnx").write_bytes(b"short")
+        result = ranklet("inspect", copy)
+        assert result.returncode == 2
+        assert "int8-avx2.onnx is damaged" in result.stderr
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    result = ranklet()
+    assert result.returncode == 2
+    assert "commands:" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["score", "inspect"])
+def test_help_teaches_by_example(command: str) -> None:
+    result = ranklet(command, "--help")
+    assert result.returncode == 0
+    assert f"ranklet {command} " in result.stdout.partition("examples:")[2]

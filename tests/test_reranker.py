@@ -1,0 +1,310 @@
+"""Scoring: the same to the bit whatever the company, fair, bounded, never a crash."""
+
+import gc
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ranklet
+from ranklet import RankedDocument, Reranker
+from ranklet.runtime.arrays import Float32Array, IntArray
+from ranklet.runtime.errors import ClosedError, InputError, ScoringError
+from ranklet.runtime.manifest import read_manifest
+from ranklet.runtime.scheduler import Scheduler
+from ranklet.runtime.scoring import CpuScorer, CudaScorer, batches_under_budget, pad_pairs
+from ranklet.runtime.sessions import cpu_session
+from ranklet.runtime.tokenization import EncodedQuery, PairEncoder
+
+TINY = Path(__file__).parent / "tiny/bundle"
+QUERY = "what is the capital city of france"
+DOCUMENTS = [
+    "the moon is old",
+    "paris is the capital of france",
+    "a large city on the river",
+    "",
+    "the capital city of france is paris and it is very old " * 20,
+    "bread and milk",
+]
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8", "int8-avx2"])
+def reranker(request: pytest.FixtureRequest) -> Iterator[Reranker]:
+    with Reranker.open(TINY, variant=request.param, workers=2) as reranker:
+        yield reranker
+
+
+class TestScore:
+    def test_gives_probabilities_in_input_order(self, reranker: Reranker) -> None:
+        scores = reranker.score(QUERY, DOCUMENTS)
+        assert scores.dtype == np.float32
+        assert scores.shape == (6,)
+        assert ((scores >= 0) & (scores <= 1)).all()
+        assert scores[1] > scores[0]
+
+    def test_raw_scores_are_the_logits(self, reranker: Reranker) -> None:
+        logits = reranker.score(QUERY, DOCUMENTS, raw_scores=True)
+        np.testing.assert_allclose(
+            reranker.score(QUERY, DOCUMENTS), 1 / (1 + np.exp(-logits)), 1e-6
+        )
+
+    def test_no_documents(self, reranker: Reranker) -> None:
+        assert reranker.score(QUERY, []).shape == (0,)
+        assert reranker.rerank(QUERY, []) == []
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.lists(st.sampled_from(DOCUMENTS) | st.text(max_size=50), max_size=12))
+    def test_a_score_does_not_depend_on_its_company(
+        self, reranker: Reranker, documents: list[str]
+    ) -> None:
+        together = reranker.score(QUERY, documents, raw_scores=True)
+        alone = [reranker.score(QUERY, [text], raw_scores=True)[0] for text in documents]
+        assert together.tobytes() == np.array(alone, np.float32).tobytes()
+
+    def test_nor_on_concurrent_callers(self, reranker: Reranker) -> None:
+        expected = reranker.score(QUERY, DOCUMENTS)
+        with ThreadPoolExecutor(8) as pool:
+            results = [pool.submit(reranker.score, QUERY, DOCUMENTS) for _ in range(64)]
+        assert {result.result().tobytes() for result in results} == {expected.tobytes()}
+
+    def test_nor_on_the_number_of_workers(self, reranker: Reranker) -> None:
+        with Reranker.open(TINY, variant=reranker.variant, workers=5) as other:
+            assert other.score(QUERY, DOCUMENTS).tobytes() == (
+                reranker.score(QUERY, DOCUMENTS).tobytes()
+            )
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "\x00",
+            "a\x00b",
+            "\ud800 lone",
+            "العربية \u202e עברית",
+            "\U0001f469\u200d\U0001f52c" * 300,
+            "e" + "\u0301" * 5000,
+            "\n\t\u3000",
+            "x" * 1_000_000,
+            "word " * 200_000,
+        ],
+    )
+    def test_hostile_text_is_scored(self, reranker: Reranker, text: str) -> None:
+        assert np.isfinite(reranker.score(text, ["plain", text])).all()
+        assert np.isfinite(reranker.score("plain", [text, "plain"])).all()
+
+
+class TestRerank:
+    def test_ranks_best_first(self, reranker: Reranker) -> None:
+        ranking = reranker.rerank(QUERY, DOCUMENTS)
+        assert sorted(ranked.index for ranked in ranking) == list(range(6))
+        assert [ranked.score for ranked in ranking] == sorted(reranker.score(QUERY, DOCUMENTS))[
+            ::-1
+        ]
+        assert ranking[0].index in {1, 4}
+
+    def test_top_n_is_a_prefix(self, reranker: Reranker) -> None:
+        ranking = reranker.rerank(QUERY, DOCUMENTS)
+        for top_n in (1, 3, 6, 99):
+            assert reranker.rerank(QUERY, DOCUMENTS, top_n=top_n) == ranking[:top_n]
+
+    def test_equal_documents_keep_their_order(self, reranker: Reranker) -> None:
+        ranking = reranker.rerank(QUERY, ["same text"] * 5)
+        assert [ranked.index for ranked in ranking] == [0, 1, 2, 3, 4]
+        assert isinstance(ranking[0], RankedDocument)
+
+    @pytest.mark.parametrize("top_n", [0, -1])
+    def test_top_n_below_one_is_refused(self, reranker: Reranker, top_n: int) -> None:
+        with pytest.raises(InputError, match=f"top_n must be at least 1, not {top_n}"):
+            reranker.rerank(QUERY, DOCUMENTS, top_n=top_n)
+
+
+class TestInput:
+    @pytest.mark.parametrize(
+        ("query", "documents", "message"),
+        [
+            (None, ["a"], "query must be a string, not NoneType"),
+            ("q", ["a", 3], r"documents\[1\] must be a string, not int"),
+            ("q", [b"a"], r"documents\[0\] must be a string, not bytes"),
+            ("q", "text", "documents must be a list of strings, not a string"),
+        ],
+    )
+    def test_what_is_not_text_is_named(
+        self, reranker: Reranker, query: str, documents: list[str], message: str
+    ) -> None:
+        with pytest.raises(InputError, match=message):
+            reranker.score(query, documents)
+
+    def test_workers_below_one_are_refused(self) -> None:
+        with pytest.raises(InputError, match="workers must be at least 1, not 0"):
+            Reranker.open(TINY, workers=0)
+
+
+class TestUsage:
+    def test_counts_the_tokens_that_were_read(self, reranker: Reranker) -> None:
+        scores = reranker.submit("moon", ["moon", "old moon", "moon", "moon " * 999]).result()
+        # [CLS] moon [SEP] … [SEP]; twins are scored once and counted each.
+        assert scores.tokens.tolist() == [5, 6, 5, 64]
+        assert (scores.query_tokens, scores.query_cut) == (1, False)
+
+    def test_reports_a_query_that_was_cut(self, reranker: Reranker) -> None:
+        scores = reranker.submit("moon " * 40, ["moon"]).result()
+        assert (scores.query_tokens, scores.query_cut) == (32, True)
+
+
+class TestClosing:
+    def test_closed_is_closed(self) -> None:
+        with Reranker.open(TINY) as reranker:
+            pass
+        with pytest.raises(ClosedError, match="the reranker is closed"):
+            reranker.score(QUERY, DOCUMENTS)
+        reranker.close()
+
+    def test_what_waits_fails_and_threads_end(self) -> None:
+        before = threading.active_count()
+        reranker = Reranker.open(TINY, workers=2)
+        futures = [reranker.submit(QUERY, [f"{n} {m}" for m in range(500)]) for n in range(8)]
+        reranker.close()
+        assert threading.active_count() == before
+        errors = [future.exception(timeout=10) for future in futures]
+        assert any(isinstance(error, ClosedError) for error in errors)
+        assert all(error is None or isinstance(error, ClosedError) for error in errors)
+
+    def test_a_forgotten_reranker_leaves_no_threads(self) -> None:
+        before = threading.active_count()
+        Reranker.open(TINY, workers=3).score(QUERY, DOCUMENTS)
+        gc.collect()
+        assert threading.active_count() == before
+
+
+class SlowScorer:
+    """The real scorer behind a gate, so that tests decide when pairs are scored."""
+
+    pairs_per_call = 1
+
+    def __init__(self) -> None:
+        self.encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
+        self._scorer = CpuScorer(
+            cpu_session(TINY / "fp32.onnx"), self.encoder, read_manifest(TINY).graph_inputs
+        )
+        self.gate = threading.Event()
+        self.seen: list[str] = []
+
+    def score(self, query: EncodedQuery, documents: Sequence[str]) -> tuple[Float32Array, IntArray]:
+        self.gate.wait(10)
+        self.seen += documents
+        if "fail" in documents:
+            message = "asked to fail"
+            raise ScoringError(message)
+        return self._scorer.score(query, documents)
+
+
+@pytest.fixture
+def slow() -> Iterator[tuple[Scheduler, SlowScorer]]:
+    scorer = SlowScorer()
+    scheduler = Scheduler(scorer, workers=1)
+    yield scheduler, scorer
+    scorer.gate.set()
+    scheduler.close()
+
+
+class TestScheduler:
+    def test_requests_take_turns_pair_by_pair(self, slow: tuple[Scheduler, SlowScorer]) -> None:
+        scheduler, scorer = slow
+        long = scheduler.submit("q", [f"long {number}" for number in range(100)])
+        short = scheduler.submit("q", [f"short {number}" for number in range(3)])
+        scorer.gate.set()
+        short.result(10)
+        place = max(place for place, text in enumerate(scorer.seen) if text.startswith("short"))
+        assert place <= 7
+        assert len(long.result(10).logits) == 100
+
+    def test_longest_first_within_a_request(self, slow: tuple[Scheduler, SlowScorer]) -> None:
+        scheduler, scorer = slow
+        scorer.gate.set()
+        scheduler.submit("q", ["mm", "m", "mmmm", "mmm"]).result(10)
+        assert scorer.seen == ["mmmm", "mmm", "mm", "m"]
+
+    def test_twins_are_scored_once(self, slow: tuple[Scheduler, SlowScorer]) -> None:
+        scheduler, scorer = slow
+        scorer.gate.set()
+        scores = scheduler.submit("moon", ["moon", "sun", "moon"]).result(10)
+        assert sorted(scorer.seen) == ["moon", "sun"]
+        assert scores.logits[0] == scores.logits[2] != scores.logits[1]
+
+    def test_cancelling_frees_the_waiting_pairs(self, slow: tuple[Scheduler, SlowScorer]) -> None:
+        scheduler, scorer = slow
+        abandoned = scheduler.submit("q", [f"abandoned {number}" for number in range(100)])
+        assert abandoned.cancel()
+        scorer.gate.set()
+        scheduler.submit("q", ["wanted"]).result(10)
+        assert len(scorer.seen) <= 2
+        with pytest.raises(CancelledError):
+            abandoned.result()
+
+    def test_an_error_reaches_its_request_only(self, slow: tuple[Scheduler, SlowScorer]) -> None:
+        scheduler, scorer = slow
+        failing = scheduler.submit("q", ["fail", "moon", "sun"])
+        sound = scheduler.submit("q", ["moon", "sun"])
+        scorer.gate.set()
+        with pytest.raises(ScoringError, match="asked to fail"):
+            failing.result(10)
+        assert len(sound.result(10).logits) == 2
+
+
+class TestCudaBatches:
+    """The batches that CUDA runs, on the CPU: the arithmetic of padding needs no GPU."""
+
+    @given(st.lists(st.integers(1, 512), min_size=1, max_size=80), st.integers(1, 4096))
+    def test_hold_every_pair_once_under_the_budget(self, tokens: list[int], budget: int) -> None:
+        lengths = np.array(tokens, np.int64)
+        batches = batches_under_budget(lengths, budget)
+        assert sorted(np.concatenate(batches).tolist()) == list(range(len(tokens)))
+        for batch in batches:
+            assert len(batch) == 1 or len(batch) * int(lengths[batch].max()) <= budget
+
+    def test_padding_does_not_change_a_score(self) -> None:
+        manifest = read_manifest(TINY)
+        encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
+        session = cpu_session(TINY / "fp32.onnx")
+        query = encoder.encode_query(QUERY)
+        single = CpuScorer(session, encoder, manifest.graph_inputs).score(query, DOCUMENTS)
+        batched = CudaScorer(session, encoder, manifest.graph_inputs).score(query, DOCUMENTS)
+        np.testing.assert_allclose(batched[0], single[0], atol=1e-5)
+        assert batched[1].tolist() == single[1].tolist()
+
+    def test_rows_are_padded_at_the_end(self) -> None:
+        encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
+        query = encoder.encode_query("moon")
+        pairs = [encoder.encode_pair(query, text) for text in ("sun", "sun and moon")]
+        feed = pad_pairs(pairs, ["input_ids", "attention_mask"])
+        assert feed["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0, 0], [1] * 7]
+        assert (feed["input_ids"][0, 5:] == 0).all()
+
+
+def test_memory_is_bounded_by_the_workers(reranker: Reranker) -> None:
+    """A thousand long documents need hardly more memory than ten."""
+    resource = pytest.importorskip("resource")
+    long = ["the moon and the sun " * 100 + str(number) for number in range(1000)]
+    reranker.score(QUERY, long[:10])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    reranker.score(QUERY, long)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 20_000  # KiB on Linux
+
+
+def test_the_package_gives_its_names_lazily() -> None:
+    assert ranklet.Reranker is Reranker
+    with pytest.raises(AttributeError, match="no attribute 'Rerankers'"):
+        ranklet.Rerankers  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_scoring_leaves_the_processor_alone_afterwards(reranker: Reranker) -> None:
+    reranker.score(QUERY, DOCUMENTS)
+    started = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - started < 0.1
