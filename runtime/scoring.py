@@ -82,7 +82,7 @@ class CudaScorer:
         tokens = np.array([len(pair.ids) for pair in pairs], np.int64)
         logits = np.empty(len(pairs), np.float32)
         for batch in batches_under_budget(tokens, _BATCH_TOKENS):
-            feed = pad_pairs([pairs[index] for index in batch.tolist()], self._graph_inputs)
+            feed = pad_pairs([pairs[int(index)] for index in batch], self._graph_inputs)
             logits[batch] = _run(self._session, feed)
         return logits, tokens
 
