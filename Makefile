@@ -1,0 +1,115 @@
+# What a person types; `make` alone lists it. Needs GNU make 3.81 and Python 3.11 or newer.
+
+PYTHON ?= python3
+TORCH_INDEX_URL ?=
+MODEL ?= models/ranklet-mini
+NAME ?= $(notdir $(patsubst %/,%,$(MODEL)))
+OPTIONS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+BUNDLE := models/built/ranklet-mini
+BUILT = $(patsubst %/manifest.json,--model %,$(wildcard models/built/*/manifest.json))
+
+# Each installation leaves a stamp, so that the next run starts at once.
+SERVICE := $(VENV)/.service
+EXPORT := $(VENV)/.export
+DEVELOPMENT := $(VENV)/.development
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup run serve export test check bench clean constraints
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Variables: PYTHON (python3), MODEL and NAME (for export), OPTIONS (more words for the'
+	@echo 'command), TORCH_INDEX_URL (where torch comes from; see the README).'
+
+setup: $(DEVELOPMENT) ## install everything for development into .venv
+
+run: ## serve the shipped model on 127.0.0.1:8080; installs and exports what is missing
+	@test -e $(BUNDLE)/manifest.json || $(MAKE) --no-print-directory export MODEL=models/ranklet-mini
+	@$(MAKE) --no-print-directory $(SERVICE)
+	@exec $(BIN)/ranklet serve --model $(BUNDLE) --config models/config $(OPTIONS)
+
+serve: $(SERVICE) ## serve all models in models/built, and export nothing
+	@exec $(BIN)/ranklet serve $(BUILT) --config models/config $(OPTIONS)
+
+export: $(EXPORT) ## build a bundle: make export MODEL=<hub id or folder> [NAME=...]
+	$(BIN)/ranklet export $(MODEL) --output models/built/$(NAME) $(OPTIONS)
+
+test: check ## check, then run all tests; the wheel and the lowest versions get their own environments
+	$(BIN)/pytest --durations 10 $(OPTIONS)
+
+check: $(DEVELOPMENT) ## format, lint, both type checkers, the import contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-logo
+
+bench: $(DEVELOPMENT) ## measure the latency of the shipped model
+	@test -e $(BUNDLE)/manifest.json || $(MAKE) --no-print-directory export MODEL=models/ranklet-mini
+	$(BIN)/python benchmarks/latency.py $(OPTIONS)
+
+clean: ## remove .venv, build folders and caches; the bundles in models/built stay
+	rm -rf $(VENV) build dist src/ranklet.egg-info .hypothesis .*_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The pinned versions, resolved anew; not in the list, since it is rarely wanted.
+constraints:
+	$(MAKE) --no-print-directory constraints/serving.txt constraints/development.txt \
+	  --always-make
+
+constraints/serving.txt: REQUIREMENTS = '.[service]' --group test
+constraints/development.txt: REQUIREMENTS = '.[service,export]' --group dev
+constraints/serving.txt constraints/development.txt:
+	$(PYTHON) -m venv --clear build/venv
+	build/venv/bin/pip install --quiet --upgrade pip setuptools
+	test $(@F) = serving.txt || build/venv/bin/pip install --quiet --constraint constraints/torch.txt \
+	  torch $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
+	build/venv/bin/pip install --quiet $(REQUIREMENTS)
+	{ echo '# Versions that are tested together. Renew with: make constraints'; \
+	  build/venv/bin/pip freeze --all | grep -Eiv '^(ranklet|torch|nvidia-.*|cuda-.*|triton)( |=)'; } > $@.new
+	mv $@.new $@
+
+$(VENV)/.pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'ranklet needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...'; exit 1; }
+	@echo 'Making $(VENV)'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) --constraint constraints/serving.txt --upgrade pip setuptools
+	@touch $@
+
+# Without build isolation: the pinned setuptools is used, and nothing is fetched for the build. An
+# environment that exports or develops keeps its versions when only the service is asked for.
+$(SERVICE): pyproject.toml constraints/serving.txt | $(VENV)/.pip
+	@if test -e $(EXPORT); then $(MAKE) --no-print-directory $(EXPORT); else \
+	  echo 'Installing the service into $(VENV)' && \
+	  $(PIP) --constraint constraints/serving.txt --no-build-isolation --editable '.[service]'; fi
+	@touch $@
+
+$(EXPORT): pyproject.toml constraints/development.txt constraints/torch.txt | $(VENV)/.pip
+	@if test -e $(DEVELOPMENT); then $(MAKE) --no-print-directory $(DEVELOPMENT); else \
+	  $(install_torch) && echo 'Installing what exports models into $(VENV)' && \
+	  $(PIP) --constraint constraints/development.txt --no-build-isolation \
+	    --editable '.[service,export]'; fi
+	@touch $@
+
+$(DEVELOPMENT): pyproject.toml constraints/development.txt constraints/torch.txt | $(VENV)/.pip
+	@$(install_torch)
+	@echo 'Installing the tools for development into $(VENV)'
+	@$(PIP) --constraint constraints/development.txt --no-build-isolation \
+	  --editable '.[service,export]' --group dev
+	@touch $@ $(EXPORT) $(SERVICE)
+
+# A torch that is there already and new enough for pyproject.toml is left as it is.
+define install_torch
+$(BIN)/python -c 'from importlib.metadata import version; \
+  assert tuple(map(int, version("torch").split(".")[:2])) >= (2, 6)' 2>/dev/null || { \
+  echo 'Installing torch into $(VENV), from $(or $(TORCH_INDEX_URL),the default index)' && \
+  $(PIP) --constraint constraints/torch.txt torch \
+    $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)); }
+endef
