@@ -1,5 +1,6 @@
 """The reranker: a bundle, open and ready to score."""
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from .arrays import Float32Array
 from .bundle import Choice, check_file, choose_variant
-from .errors import InputError
+from .errors import InputError, ProviderError
 from .manifest import Manifest, read_manifest
 from .processor import detect_processor, usable_cores
 from .ranking import RankedDocument, activate, rank
@@ -69,13 +70,9 @@ class Reranker:
             raise InputError(message)
         folder = Path(bundle)
         manifest = read_manifest(folder)
-        choice = choose_variant(
-            manifest, detect_processor(), cuda=cuda_is_available(), name=variant
-        )
-        scorer = _open_scorer(folder, manifest, choice)
-        if choice.variant.processors == "cuda":
-            return cls(manifest, choice, scorer, workers=workers or _CUDA_WORKERS)
-        return cls(manifest, choice, scorer, workers=workers or usable_cores())
+        choice, scorer = _choose_scorer(folder, manifest, variant)
+        default = _CUDA_WORKERS if choice.variant.processors == "cuda" else usable_cores()
+        return cls(manifest, choice, scorer, workers=workers or default)
 
     @property
     def name(self) -> str:
@@ -173,6 +170,20 @@ class Reranker:
         return logits, activate(
             logits, "identity" if raw_scores else self.manifest.output_activation
         )
+
+
+def _choose_scorer(folder: Path, manifest: Manifest, name: str | None) -> tuple[Choice, Scorer]:
+    """Open the variant that fits best; without a usable GPU, the best for the processor."""
+    processor = detect_processor()
+    choice = choose_variant(manifest, processor, cuda=cuda_is_available(), name=name)
+    try:
+        return choice, _open_scorer(folder, manifest, choice)
+    except ProviderError as error:
+        if name is not None:
+            raise
+        logging.getLogger(__name__).warning("%s; scoring on the CPU instead", error)
+    choice = choose_variant(manifest, processor)
+    return choice, _open_scorer(folder, manifest, choice)
 
 
 def _open_scorer(folder: Path, manifest: Manifest, choice: Choice) -> Scorer:

@@ -61,17 +61,20 @@ def cuda_session(graph: Path) -> ort.InferenceSession:
     """Open a graph on the first CUDA device.
 
     Raises:
-        ProviderError: the provider cannot be loaded, as when CUDA's libraries are missing.
+        ProviderError: the provider is not installed or cannot be loaded.
         BundleError: onnxruntime cannot load the graph.
     """
+    message = (
+        f"onnxruntime {ort.__version__} cannot run on CUDA here: install onnxruntime-gpu in place "
+        "of onnxruntime, with the CUDA and cuDNN versions that it names"
+    )
+    if CUDA_PROVIDER not in ort.get_available_providers():
+        raise ProviderError(message)
+    ort.preload_dlls()  # finds CUDA's libraries where pip puts them
     settings = ort.SessionOptions()
-    settings.log_severity_level = 3
+    settings.log_severity_level = 4  # onnxruntime's own words on a missing library are a page long
     session = _open(graph, settings, [CUDA_PROVIDER, CPU_PROVIDER])
     if CUDA_PROVIDER not in session.get_providers():
-        message = (
-            "the CUDA provider of onnxruntime cannot be loaded (is a driver for its CUDA version "
-            "installed?); run on the CPU with --variant, or install the libraries it needs"
-        )
         raise ProviderError(message)
     return session
 

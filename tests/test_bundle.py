@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import onnxruntime as ort
 import pytest
 
 from ranklet import Reranker
@@ -15,6 +16,7 @@ from ranklet.runtime.errors import (
     BundleFileMissingError,
     ChecksumError,
     InvalidManifestError,
+    ProviderError,
     SchemaVersionError,
     VariantError,
 )
@@ -135,8 +137,36 @@ class TestChoice:
         with pytest.raises(VariantError, match=r"no variant 'int4', only fp32, int8, int8-avx2"):
             Reranker.open(TINY, variant="int4")
 
-    def test_cuda_comes_first_where_there_is_a_variant_for_it(self) -> None:
+    def test_cuda_comes_first_where_there_is_a_variant_for_it(self, for_cuda: Path) -> None:
+        assert choose_variant(read_manifest(for_cuda), VNNI, cuda=True).name == "fp16"
         assert choose_variant(read_manifest(TINY), VNNI, cuda=True).name == "int8"
+
+
+@pytest.fixture
+def for_cuda(copy: Path) -> Path:
+    manifest = read_manifest(copy)
+    fp16 = msgspec.structs.replace(manifest.variants["fp32"], precision="fp16", processors="cuda")
+    variants = {**manifest.variants, "fp16": fp16}
+    write_manifest(copy, msgspec.structs.replace(manifest, variants=variants))
+    return copy
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in ort.get_available_providers(), reason="CUDA is available here"
+)
+class TestWithoutCuda:
+    def test_a_cuda_variant_asked_for_by_name_is_refused(self, for_cuda: Path) -> None:
+        with pytest.raises(ProviderError, match="cannot run on CUDA here: install onnxruntime-gpu"):
+            Reranker.open(for_cuda, variant="fp16")
+
+    def test_a_provider_that_does_not_load_falls_back_to_the_processor(
+        self, for_cuda: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("ranklet.runtime.reranker.cuda_is_available", lambda: True)
+        with Reranker.open(for_cuda) as reranker:
+            assert reranker.variant != "fp16"
+            assert reranker.score("moon", ["moon"]).shape == (1,)
+        assert "scoring on the CPU instead" in caplog.text
 
 
 def _only(name: str) -> Manifest:
