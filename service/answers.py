@@ -1,0 +1,128 @@
+"""Error answers: the status of each kind of error, and a body that every client understands.
+
+OpenAI's and LocalAI's clients read ``error.message``, Jina's ``detail``, Cohere's ``message``.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from litestar.connection import Request
+from litestar.exceptions import HTTPException
+from litestar.response import Response
+from msgspec import UNSET, Meta, UnsetType
+
+from ranklet.runtime.errors import (
+    ClosedError,
+    InputError,
+    OverloadedError,
+    RankletError,
+    ScoringError,
+)
+
+from .errors import (
+    ClientGoneError,
+    FieldError,
+    MalformedBodyError,
+    ModelNotInstalledError,
+    NotReadyError,
+    TooLargeError,
+    UnknownModelError,
+)
+
+_log = logging.getLogger(__name__)
+
+JSON = "application/json"
+
+_RETRY_AFTER = {"Retry-After": "1"}
+"""A second: requests take less, and so does loading a model from a warm disk."""
+
+
+class ErrorDetail(msgspec.Struct, kw_only=True):
+    """What went wrong, as OpenAI's and LocalAI's clients read it."""
+
+    message: Annotated[str, Meta(description="What is wrong and what to change.")]
+    type: Annotated[str, Meta(description="The kind of error.", examples=["invalid_request_error"])]
+    code: Annotated[str, Meta(description="The error itself.", examples=["invalid_value"])]
+    param: Annotated[
+        str | UnsetType,
+        Meta(description="The field that is wrong, where one is.", examples=["top_n"]),
+    ] = UNSET
+
+
+class ErrorBody(msgspec.Struct):
+    """The body of every answer that is not a success."""
+
+    error: ErrorDetail
+    detail: Annotated[str, Meta(description="The message again, where Jina's clients look.")]
+    message: Annotated[str, Meta(description="The message again, where Cohere's clients look.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a kind of error is answered."""
+
+    status: int
+    type: str
+    code: str
+    is_worth_retrying: bool = False
+
+
+_INVALID = "invalid_request_error"
+
+ANSWERS: dict[type[Exception], Answer] = {
+    MalformedBodyError: Answer(400, _INVALID, "malformed_body"),
+    UnknownModelError: Answer(404, "not_found_error", "model_not_found"),
+    TooLargeError: Answer(413, _INVALID, "too_large"),
+    FieldError: Answer(422, _INVALID, "invalid_value"),
+    InputError: Answer(422, _INVALID, "invalid_value"),
+    OverloadedError: Answer(429, "overloaded_error", "queue_full", is_worth_retrying=True),
+    ClientGoneError: Answer(499, _INVALID, "client_closed_request"),
+    ScoringError: Answer(500, "server_error", "scoring_failed"),
+    RankletError: Answer(500, "server_error", "internal_error"),
+    ModelNotInstalledError: Answer(503, "unavailable_error", "model_not_installed"),
+    NotReadyError: Answer(503, "unavailable_error", "model_loading", is_worth_retrying=True),
+    ClosedError: Answer(503, "unavailable_error", "shutting_down", is_worth_retrying=True),
+}
+"""By class; a subclass that is not listed is answered as its nearest base."""
+
+_FRAMEWORK_CODES = {404: "route_not_found", 405: "method_not_allowed"}
+
+
+def answer_ranklet_error(_: Request[Any, Any, Any], error: RankletError) -> Response[bytes]:
+    """Answer an error that ranklet raised on purpose."""
+    answer = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    headers = dict(_RETRY_AFTER) if answer.is_worth_retrying else {}
+    if isinstance(error, TooLargeError):
+        headers["Connection"] = "close"  # what is left of the body is never read
+    if answer.status == 500:  # noqa: PLR2004 - ours to repair, so the log needs the details
+        _log.error("a request failed", exc_info=error)
+    field = getattr(error, "field", None)
+    return _response(answer.status, answer.type, answer.code, str(error), field, headers)
+
+
+def answer_framework_error(
+    request: Request[Any, Any, Any], error: HTTPException
+) -> Response[bytes]:
+    """Answer what Litestar itself refuses: a route or a method that there is not."""
+    status = error.status_code
+    message = f"{request.method} {request.url.path}: {error.detail}; see /docs for what there is"
+    kind = "not_found_error" if status == 404 else _INVALID if status < 500 else "server_error"  # noqa: PLR2004 - statuses
+    code = _FRAMEWORK_CODES.get(status, "http_error")
+    return _response(status, kind, code, message, None, dict(error.headers or {}))
+
+
+def answer_unknown_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer a bug: the details are for the log, not for the caller."""
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    message = "an internal error; the server's log has the details"
+    return _response(500, "server_error", "internal_error", message, None, {})
+
+
+def _response(  # noqa: PLR0913, PLR0917 - one call builds every error
+    status: int, kind: str, code: str, message: str, field: str | None, headers: dict[str, str]
+) -> Response[bytes]:
+    detail = ErrorDetail(message=message, type=kind, code=code, param=field or UNSET)
+    body = msgspec.json.encode(ErrorBody(detail, message, message))
+    return Response(body, status_code=status, headers=headers, media_type=JSON)

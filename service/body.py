@@ -1,0 +1,147 @@
+"""The border: from a request's bytes to a struct, or to an error that says what to change.
+
+Litestar would answer 400 to every wrong value and 500 to what is not UTF-8, so bodies are read and
+decoded here.
+"""
+
+import asyncio
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from litestar.connection import Request
+
+from .errors import ClientGoneError, FieldError, MalformedBodyError, TooLargeError
+
+_Body = TypeVar("_Body")
+
+_DRAIN_SECONDS = 2.0
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"  # a lone surrogate: no character
+    rb"|\\."
+)
+
+_TYPE_WORDS = {
+    "str": "a string",
+    "int": "an integer",
+    "bool": "true or false",
+    "float": "a number",
+    "object": "an object",
+    "array": "an array",
+    "null": "null",
+}
+
+
+async def read_body(request: Request[Any, Any, Any], *, limit: int) -> bytes:
+    """Read the body, at most ``limit`` bytes of it.
+
+    Raises:
+        TooLargeError: there is more, announced or not.
+        ClientGoneError: the connection was closed.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        if "expect" not in request.headers:  # else nothing has been sent yet
+            await _drain(request, limit)
+        raise _body_too_large(int(announced), limit)
+    chunks: list[bytes] = []
+    size = 0
+    has_more = True
+    while has_more:
+        chunk, has_more = await _receive(request)
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            await _drain(request, limit)
+            raise _body_too_large(None, limit)
+    return b"".join(chunks)
+
+
+async def _receive(request: Request[Any, Any, Any]) -> tuple[bytes, bool]:
+    event = await request.receive()
+    if event["type"] == "http.disconnect":
+        raise ClientGoneError
+    if event["type"] != "http.request":  # pragma: no cover - ASGI has no other
+        raise MalformedBodyError(event["type"])
+    return event["body"], event["more_body"]
+
+
+async def _drain(request: Request[Any, Any, Any], limit: int) -> None:
+    """Throw away some of what still comes.
+
+    Closing while the other side writes would destroy our answer on its way, and most clients
+    read only when they have written everything. So they get a moment and another ``limit`` bytes.
+    """
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            has_more = True
+            drained = 0
+            while has_more and drained <= limit:
+                chunk, has_more = await _receive(request)
+                drained += len(chunk)
+    except TimeoutError:
+        return
+
+
+def _body_too_large(found: int | None, limit: int) -> TooLargeError:
+    return TooLargeError(what="bytes", found=found, limit=limit, setting="RANKLET_MAX_BODY_BYTES")
+
+
+def decode_body(content: bytes, kind: type[_Body]) -> _Body:
+    """Decode JSON, whatever the content type says.
+
+    Lone surrogates, which JSON can spell and UTF-8 cannot, are replaced by U+FFFD.
+
+    Raises:
+        MalformedBodyError: it is not JSON or not UTF-8.
+        FieldError: a field is missing or has a wrong value.
+    """
+    content = content.removeprefix(_BYTE_ORDER_MARK)
+    try:
+        return _decode(content, kind)
+    except MalformedBodyError:
+        repaired = _ESCAPE.sub(_without_lone_surrogate, content)
+        if repaired == content:
+            raise
+        return _decode(repaired, kind)
+
+
+def _without_lone_surrogate(match: re.Match[bytes]) -> bytes:
+    return match[0] if match[1] is None else rb"\ufffd"
+
+
+def _decode(content: bytes, kind: type[_Body]) -> _Body:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as error:
+        raise _field_error(str(error)) from error
+    except msgspec.DecodeError as error:
+        message = f"the body is not JSON: {error}"
+        raise MalformedBodyError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"the body is not UTF-8: {error.reason}; send JSON encoded as UTF-8"
+        raise MalformedBodyError(message) from error
+    except RecursionError as error:
+        message = "the body is nested too deeply"
+        raise MalformedBodyError(message) from error
+
+
+def _field_error(text: str) -> FieldError:
+    """Say in the caller's words what msgspec found: "Expected `str`, got `int` - at `$.query`"."""
+    problem, _, place = text.partition(" - at `$")
+    field = place.rstrip("`").removeprefix(".")
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", problem)
+    if missing:
+        field = f"{field}.{missing[1]}".removeprefix(".")
+        return FieldError(f"{field} is required", field=field)
+    words = re.sub(r"`([^`]*)`", _type_in_words, problem)
+    words = words[:1].lower() + words[1:]
+    return FieldError(f"{field or 'the body'}: {words}", field=field or None)
+
+
+def _type_in_words(match: re.Match[str]) -> str:
+    names = [name.strip() for name in match[1].split("|")]
+    return " or ".join(dict.fromkeys(_TYPE_WORDS.get(name, name) for name in names))

@@ -1,0 +1,105 @@
+"""``ranklet serve``: serve models over HTTP."""
+
+import argparse
+import json
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+from .settings import OPTIONS, Option, Settings, parse_settings
+
+if TYPE_CHECKING:
+    from .catalog import Catalog, CatalogEntry
+
+_EPILOG = """\
+every option is also a variable: --max-documents is RANKLET_MAX_DOCUMENTS
+
+examples:
+  ranklet serve --model models/built/ranklet-mini
+  ranklet serve --config models/config --port 9000
+"""
+
+_SAMPLE = {
+    "query": "Organic skincare products for sensitive skin",
+    "documents": [
+        "Eco-friendly kitchenware for modern homes",
+        "Natural organic skincare range for sensitive skin",
+    ],
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's options."""
+    parser.epilog = _EPILOG
+    for option in OPTIONS:
+        parser.add_argument(
+            option.flag,
+            dest=option.field,
+            metavar=option.metavar,
+            help=_help(option),
+            action="append" if option.is_repeatable else "store",
+        )
+
+
+def _help(option: Option) -> str:
+    default = getattr(Settings(), option.field)
+    text = option.help if default in {None, ()} else f"{option.help} (default: {default})"
+    return text.replace("%", "%%")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal ends it; gives the exit status."""
+    started = time.monotonic()
+    settings = parse_settings(vars(arguments), os.environ)
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # After parsing, so that a wrong option or `--help` need not wait for the web framework.
+    from .app import create_app  # noqa: PLC0415
+    from .server import Server, bind, url_of  # noqa: PLC0415
+
+    failures: list[Exception] = []
+
+    def on_loaded(catalog: "Catalog") -> None:
+        if catalog.failure is not None:
+            failures.append(catalog.failure)
+            server.stop()
+        else:
+            print(_banner(url, catalog, seconds=time.monotonic() - started), flush=True)
+
+    app = create_app(settings, on_loaded=on_loaded)
+    with bind(settings) as listener:
+        url = url_of(listener)
+        server = Server(app, log_level=settings.log_level)
+        server.run(listener)
+    for failure in failures:
+        raise failure
+    return 0
+
+
+def _banner(url: str, catalog: "Catalog", *, seconds: float) -> str:
+    from ranklet import __version__  # noqa: PLC0415 - the banner alone needs it
+
+    lines = [f"ranklet {__version__} listens on {url} (ready after {seconds:.1f} s)", ""]
+    for entry in catalog.entries:
+        lines += [f"  {entry.name}", f"    {_behind(entry, catalog)}"]
+    sample = {"model": catalog.default.name, **_SAMPLE}
+    lines += [
+        "",
+        "Try it:",
+        "",
+        f"  curl {url}/v1/rerank -H 'Content-Type: application/json' \\",
+        f"    -d '{json.dumps(sample)}'",
+        "",
+        f"All routes: {url}/docs    Stop: Ctrl-C",
+    ]
+    return "\n".join(lines)
+
+
+def _behind(entry: "CatalogEntry", catalog: "Catalog") -> str:
+    reranker = catalog.loaded(entry)
+    if reranker is None:
+        return f"not installed; install it with: {entry.source.install_command}"
+    workers = "1 worker" if reranker.workers == 1 else f"{reranker.workers} workers"
+    return f"is {reranker.name}, variant {reranker.variant} ({reranker.variant_reason}), {workers}"

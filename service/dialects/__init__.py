@@ -1,0 +1,1 @@
+"""Wire dialects, one module each, found by ``ranklet.service.dialect``."""

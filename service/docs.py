@@ -1,0 +1,54 @@
+"""The OpenAPI document and the page that shows it, all from this server: no network is needed."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from litestar import get
+from litestar.connection import Request
+from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from .answers import JSON
+from .api_document import build_document
+from .dialect import Dialect
+
+DOCUMENT_PATHS = ("/openapi.json", "/schema/openapi.json")
+PAGE_PATHS = ("/", "/docs", "/schema")
+
+_ASSETS = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+_FOLDER = Path(__file__).parent / "docs_page"
+
+_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'"
+"""The browser itself makes sure that the page loads nothing from elsewhere."""
+
+
+def docs_routes(dialects: Sequence[Dialect[Any, Any]]) -> list[HTTPRouteHandler]:
+    """Make the routes of the document, the page and its assets."""
+
+    @cache
+    def document() -> bytes:
+        return build_document(dialects)  # on first use: starting does not wait for it
+
+    @get(list(DOCUMENT_PATHS))
+    async def openapi() -> Response[bytes]:
+        return Response(document(), media_type=JSON)
+
+    @get(list(PAGE_PATHS))
+    async def page() -> Response[bytes]:
+        return _file("page.html", "text/html; charset=utf-8")
+
+    @get("/docs/{name:str}")
+    async def asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+        if name not in _ASSETS:
+            raise NotFoundException(detail=f"no such file: {request.url.path}")
+        return _file(name, _ASSETS[name])
+
+    return [openapi, page, asset]
+
+
+def _file(name: str, media_type: str) -> Response[bytes]:
+    content = (_FOLDER / name).read_bytes()
+    return Response(content, media_type=media_type, headers={"Content-Security-Policy": _POLICY})

@@ -1,0 +1,113 @@
+"""What can go wrong in the service, beyond what the runtime knows.
+
+The status that a caller sees for each of these is in ``answers``.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ranklet.runtime.errors import InputError, OverloadedError, RankletError
+
+
+class SettingsError(RankletError, ValueError):
+    """Options or variables are wrong; the message lists all of them."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """List every one of ``problems``."""
+        super().__init__(_listed("cannot start with these settings", problems))
+        self.problems = tuple(problems)
+
+
+class ModelConfigError(RankletError, ValueError):
+    """Model configuration files are wrong; the message lists all problems of all files."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """List every one of ``problems``."""
+        super().__init__(_listed("the model configuration has problems", problems))
+        self.problems = tuple(problems)
+
+
+class AddressError(RankletError, OSError):
+    """The address to listen on cannot be had."""
+
+    def __init__(self, host: str, port: int, *, reason: str) -> None:
+        """Name the address and the ``reason`` that the operating system gives."""
+        super().__init__(
+            f"cannot listen on {host}:{port}: {reason}; choose another address with --host and "
+            "--port, or stop what uses it"
+        )
+
+
+class MalformedBodyError(InputError):
+    """The body is not JSON or not UTF-8."""
+
+
+class FieldError(InputError):
+    """A field of the body is missing or has a wrong value."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        """Say what is wrong with ``field``, the body as a whole where None."""
+        super().__init__(message)
+        self.field = field
+
+
+class TooLargeError(InputError):
+    """The request is beyond a limit."""
+
+    def __init__(
+        self, *, what: str, found: int | None, limit: int, setting: str, field: str | None = None
+    ) -> None:
+        """Say what there is too much of, both numbers, and the ``setting`` of the limit."""
+        number = "more" if found is None else f"{found:,}"
+        super().__init__(
+            f"too many {what}: {number}, at most {limit:,} are allowed (set by {setting})"
+        )
+        self.field = field
+
+
+class UnknownModelError(InputError, LookupError):
+    """No model of that name is configured."""
+
+    def __init__(self, name: str, *, known: Sequence[str]) -> None:
+        """Name the model and those that there are."""
+        super().__init__(f"no model is called {name!r}; there are: {', '.join(known)}")
+
+
+class ModelNotInstalledError(RankletError):
+    """The model is configured but its bundle has not been built yet."""
+
+    def __init__(self, name: str, *, bundle: Path, command: str) -> None:
+        """Name the model and the ``command`` that builds its bundle."""
+        super().__init__(
+            f"model {name!r} is not installed: there is no bundle at {bundle}; install it with "
+            f"`{command}`, then restart the server"
+        )
+
+
+class NotReadyError(OverloadedError):
+    """The model is still being loaded."""
+
+    def __init__(self, name: str) -> None:
+        """Name the model."""
+        super().__init__(f"model {name!r} is being loaded; try again in a moment")
+
+
+class QueueFullError(OverloadedError):
+    """Too many pairs wait already."""
+
+    def __init__(self, *, pairs: int, waiting: int, limit: int) -> None:
+        """Give the request's size, how many pairs wait and how many may."""
+        super().__init__(
+            f"{waiting:,} pairs are waiting, so {pairs:,} more would pass the {limit:,} allowed "
+            "(set by RANKLET_MAX_QUEUED_PAIRS); try again in a moment"
+        )
+
+
+class ClientGoneError(RankletError):
+    """The caller closed the connection before the answer was there."""
+
+
+def _listed(heading: str, problems: Sequence[str]) -> str:
+    if len(problems) == 1:
+        return f"{heading}: {problems[0]}"
+    return "\n  - ".join([f"{heading}:", *problems])

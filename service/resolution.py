@@ -1,0 +1,112 @@
+"""From what a configuration names to the bundle that answers.
+
+LocalAI hands ``parameters.model``, ``type`` and the language to a library that takes a name apart
+by its substrings: ``jina`` anywhere in it means a remote API, ``t5`` another family. Here ``type``
+decides first and names are compared whole.
+"""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from ranklet.runtime.manifest import MANIFEST_NAME
+
+from .model_config import ConfiguredModel
+
+_SHIPPED = "ranklet-mini"
+_SHIPPED_CHECKPOINT = "models/ranklet-mini"
+
+_ENGLISH = "en"
+
+_CROSS_ENCODERS = {
+    "fr": "antoinelouis/crossencoder-camembert-base-mmarcoFR",
+    "zh": "BAAI/bge-reranker-base",
+}
+_OTHER_CROSS_ENCODER = "corrius/cross-encoder-mmarco-mMiniLMv2-L12-H384-v1"
+
+_FLASHRANK_ENGLISH = "ms-marco-MiniLM-L-12-v2"
+_FLASHRANK_OTHER = "ms-marco-MultiBERT-L-12"
+
+_HUB_ID_PARTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """What is behind a name."""
+
+    checkpoint: str
+    """What ``ranklet export`` makes the bundle of."""
+    bundle: Path
+    """Where the bundle is, or will be once it is built."""
+
+    @property
+    def install_command(self) -> str:
+        """The command that builds the bundle."""
+        return shlex.join(["ranklet", "export", self.checkpoint, "--output", str(self.bundle)])
+
+
+class UnresolvableError(Exception):
+    """A configuration names nothing that is known; says what was looked for."""
+
+
+def resolve(model: ConfiguredModel, models_dir: Path) -> ModelSource:
+    """Give what is behind a configured model.
+
+    Args:
+        model: The model's configuration.
+        models_dir: Where aliases and hub ids have their bundles.
+
+    Raises:
+        UnresolvableError: it is neither an alias, nor a folder, nor a hub id.
+    """
+    config = model.config
+    name = config.parameters.model
+    language = (config.diffusers.pipeline_type or _ENGLISH).lower()
+    if config.type == "flashrank" or (config.type is None and name == "flashrank"):
+        return _flashrank(name, language, models_dir)
+    if name == "cross-encoder":
+        return _cross_encoder(language, models_dir)
+    return _named(name, model.file.parent, models_dir)
+
+
+def _flashrank(name: str, language: str, models_dir: Path) -> ModelSource:
+    if name in {"cross-encoder", "flashrank"}:
+        name = _FLASHRANK_ENGLISH if language == _ENGLISH else _FLASHRANK_OTHER
+    name = name.removeprefix("flashrank:")
+    return ModelSource(f"flashrank:{name}", models_dir / name)
+
+
+def _cross_encoder(language: str, models_dir: Path) -> ModelSource:
+    if language == _ENGLISH:
+        return ModelSource(_SHIPPED_CHECKPOINT, models_dir / _SHIPPED)
+    return _from_hub(_CROSS_ENCODERS.get(language, _OTHER_CROSS_ENCODER), models_dir)
+
+
+def _named(name: str, config_dir: Path, models_dir: Path) -> ModelSource:
+    """Find a bundle, a checkpoint's folder or, where neither is there, take it for a hub id."""
+    places = [config_dir / Path(name).expanduser(), models_dir / Path(name).expanduser()]
+    for place in places:
+        if (place / MANIFEST_NAME).is_file():
+            return ModelSource(name, place)
+    for place in places:
+        if (place / "config.json").is_file():
+            return ModelSource(str(place), models_dir / place.name)
+    if name.startswith("flashrank:"):
+        return _flashrank(name, _ENGLISH, models_dir)
+    if _is_hub_id(name):
+        return _from_hub(name, models_dir)
+    looked_in = " nor ".join(str(place) for place in places)
+    message = (
+        f"parameters.model is {name!r}: neither an alias (cross-encoder, flashrank), nor a hub id "
+        f"(org/name), nor a folder: there is no bundle in {looked_in}"
+    )
+    raise UnresolvableError(message)
+
+
+def _is_hub_id(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == _HUB_ID_PARTS and all(parts) and parts[0][0] not in ".~"
+
+
+def _from_hub(hub_id: str, models_dir: Path) -> ModelSource:
+    return ModelSource(hub_id, models_dir / hub_id.rpartition("/")[2])

@@ -1,0 +1,86 @@
+"""Running the application on uvicorn: an address, a process, a clean end."""
+
+import signal
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+from litestar import Litestar
+
+from .errors import AddressError
+from .settings import Settings
+
+_BACKLOG = 2_048
+
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than clients keep idle connections, so that they never send into one that just closed."""
+
+_GRACE_SECONDS = 30
+"""How long requests in flight may take after SIGTERM."""
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Take the address before anything slow is done.
+
+    Raises:
+        AddressError: it is in use, not ours or not permitted.
+    """
+    try:
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise AddressError(settings.host, settings.port, reason=reason) from error
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Give the address as a URL that works on this machine."""
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - recognised, not bound
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server:
+    """Serves an application on a socket until a signal or ``stop`` ends it."""
+
+    def __init__(self, app: Litestar, *, log_level: str) -> None:
+        """Configure uvicorn; it says little, the banner tells the rest."""
+        config = uvicorn.Config(
+            app,
+            lifespan="on",
+            log_config=None,
+            log_level="warning" if log_level == "info" else log_level,
+            access_log=log_level == "debug",
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            ws="none",
+        )
+        self._server = uvicorn.Server(config)
+
+    def run(self, listener: socket.socket) -> None:
+        """Serve until SIGTERM or SIGINT; requests in flight are finished."""
+        # uvicorn raises the signal again when it is done. SIGTERM is how a service is meant to
+        # end, so that ends the process with status 0.
+        signal.signal(signal.SIGTERM, _exit)
+        self._server.run(sockets=[listener])
+
+    def stop(self) -> None:
+        """Stop as if a signal had come."""
+        self._server.should_exit = True
+
+
+def _exit(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
