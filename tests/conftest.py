@@ -4,8 +4,13 @@ import hashlib
 import importlib.util
 import os
 import platform
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +23,7 @@ from ranklet.runtime.processor import detect_processor, usable_cores
 ROOT = Path(__file__).parent.parent
 CHECKPOINT = ROOT / "models/ranklet-mini"
 BUILT = ROOT / "models/built/ranklet-mini"
+RANKLET = (sys.executable, "-m", "ranklet.cli")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -98,3 +104,49 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("RANKLET_DATA does not name a folder of test collections")
     return Path(folder)
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Start real servers, each on a port of its own; they end with the test.
+
+    ``start_server("--model", bundle)`` gives the address once the server is ready; ``command`` is
+    what to call instead of this environment's ``ranklet``.
+    """
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: str, command: Sequence[str] = RANKLET, cwd: Path = ROOT) -> str:
+        port = _free_port()
+        log = tmp_path / f"server-{port}.log"
+        with log.open("wb") as output:
+            arguments = [*command, "serve", *words, "--port", str(port)]
+            process = subprocess.Popen(arguments, cwd=cwd, stdout=output, stderr=output)
+        processes.append(process)
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while not _is_ready(address):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the server did not start:\n{log.read_text()}")
+            time.sleep(0.05)
+        return address
+
+    yield start
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait(30)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
