@@ -123,13 +123,36 @@ class TestInspect:
         assert "int8-avx2.onnx is damaged" in result.stderr
 
 
+class TestBench:
+    def test_compares_the_variants(self) -> None:
+        result = ranklet("bench", "--model", TINY, "--rounds", "1")
+        assert result.returncode == 0, result.stderr
+        rows = [line.split()[:3] for line in result.stdout.splitlines()]
+        assert ["32", "tokens", "int8-avx2"] in rows
+        assert "times as fast as fp32 here" in result.stdout
+        assert result.stderr == ""  # the bar is for terminals
+
+    def test_json(self) -> None:
+        result = ranklet("bench", "--model", TINY, "--rounds", "2", "--variant", "fp32", "--json")
+        output = json.loads(result.stdout)
+        # The tiny window of 64 tokens leaves one length, and the mix.
+        assert [speed["workload"] for speed in output["speeds"]] == ["32 tokens", "mixed"]
+        assert all(speed["pairs_per_s"]["p50"] > 0 for speed in output["speeds"])
+
+    def test_rounds_below_one_are_refused(self) -> None:
+        assert (
+            "--rounds must be at least 1, not 0"
+            in ranklet("bench", "--model", TINY, "--rounds", "0").stderr
+        )
+
+
 def test_without_a_command_the_help_is_shown() -> None:
     result = ranklet()
     assert result.returncode == 2
     assert "commands:" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["score", "inspect"])
+@pytest.mark.parametrize("command", ["score", "inspect", "bench"])
 def test_help_teaches_by_example(command: str) -> None:
     result = ranklet(command, "--help")
     assert result.returncode == 0
