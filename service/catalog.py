@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ranklet.runtime.errors import BundleFileMissingError, RankletError
+from ranklet.runtime.errors import BundleFileMissingError
 from ranklet.runtime.manifest import Manifest, read_manifest
 from ranklet.runtime.reranker import Reranker
 
@@ -35,7 +35,7 @@ class Catalog:
     ) -> None:
         """Take the models in order; the first that is installed is the default one."""
         self.entries = tuple(entries)
-        self.failure: RankletError | None = None
+        self.failure: Exception | None = None
         """Why a bundle could not be opened."""
         self.is_ready = False
         """True once every installed model is loaded and has scored a pair."""
@@ -60,7 +60,7 @@ class Catalog:
             for entry in self.entries:
                 if entry.manifest is not None:
                     self._open(self._folders[entry.name])
-        except RankletError as error:
+        except Exception as error:  # noqa: BLE001 - reported by whoever asked for the models
             self.failure = error
         else:
             self.is_ready = True
