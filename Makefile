@@ -30,8 +30,8 @@ help: ## list the targets
 setup: $(DEVELOPMENT) ## install everything for development into .venv
 
 run: ## serve the shipped model on 127.0.0.1:8080; installs and exports what is missing
-	@test -e $(BUNDLE)/manifest.json || $(MAKE) --no-print-directory export MODEL=models/ranklet-mini
-	@$(MAKE) --no-print-directory $(SERVICE)
+	@test -e $(BUNDLE)/manifest.json || $(MAKE) --silent --no-print-directory export MODEL=models/ranklet-mini
+	@$(MAKE) --silent --no-print-directory $(SERVICE)
 	@exec $(BIN)/ranklet serve --model $(BUNDLE) --config models/config $(OPTIONS)
 
 serve: $(SERVICE) ## serve all models in models/built, and export nothing
@@ -51,7 +51,7 @@ check: $(DEVELOPMENT) ## format, lint, both type checkers, the import contract
 	$(BIN)/lint-imports --no-logo
 
 bench: $(DEVELOPMENT) ## measure the latency of the shipped model
-	@test -e $(BUNDLE)/manifest.json || $(MAKE) --no-print-directory export MODEL=models/ranklet-mini
+	@test -e $(BUNDLE)/manifest.json || $(MAKE) --silent --no-print-directory export MODEL=models/ranklet-mini
 	$(BIN)/python benchmarks/latency.py $(OPTIONS)
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay
@@ -60,7 +60,7 @@ clean: ## remove .venv, build folders and caches; the bundles in models/built st
 
 # The pinned versions, resolved anew; not in the list, since it is rarely wanted.
 constraints:
-	$(MAKE) --no-print-directory constraints/serving.txt constraints/development.txt \
+	$(MAKE) --silent --no-print-directory constraints/serving.txt constraints/development.txt \
 	  --always-make
 
 constraints/serving.txt: REQUIREMENTS = '.[service]' --group test
@@ -86,13 +86,13 @@ $(VENV)/.pip:
 # Without build isolation: the pinned setuptools is used, and nothing is fetched for the build. An
 # environment that exports or develops keeps its versions when only the service is asked for.
 $(SERVICE): pyproject.toml constraints/serving.txt | $(VENV)/.pip
-	@if test -e $(EXPORT); then $(MAKE) --no-print-directory $(EXPORT); else \
+	@if test -e $(EXPORT); then $(MAKE) --silent --no-print-directory $(EXPORT); else \
 	  echo 'Installing the service into $(VENV)' && \
 	  $(PIP) --constraint constraints/serving.txt --no-build-isolation --editable '.[service]'; fi
 	@touch $@
 
 $(EXPORT): pyproject.toml constraints/development.txt constraints/torch.txt | $(VENV)/.pip
-	@if test -e $(DEVELOPMENT); then $(MAKE) --no-print-directory $(DEVELOPMENT); else \
+	@if test -e $(DEVELOPMENT); then $(MAKE) --silent --no-print-directory $(DEVELOPMENT); else \
 	  $(install_torch) && echo 'Installing what exports models into $(VENV)' && \
 	  $(PIP) --constraint constraints/development.txt --no-build-isolation \
 	    --editable '.[service,export]'; fi
