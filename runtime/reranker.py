@@ -65,9 +65,8 @@ class Reranker:
             BundleError: the bundle is incomplete, damaged or has no such variant.
             InputError: ``workers`` is less than 1.
         """
-        if workers is not None and workers < 1:
-            message = f"workers must be at least 1, not {workers}"
-            raise InputError(message)
+        if workers is not None:
+            _require_at_least_one(workers, name="workers")
         folder = Path(bundle)
         manifest = read_manifest(folder)
         choice, scorer = _choose_scorer(folder, manifest, variant)
@@ -80,7 +79,12 @@ class Reranker:
         return self.manifest.name
 
     def score(
-        self, query: str, documents: Sequence[str], *, raw_scores: bool = False
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        raw_scores: bool = False,
+        max_windows: int = 1,
     ) -> Float32Array:
         """Score documents for a query.
 
@@ -88,16 +92,18 @@ class Reranker:
             query: Cut to half the window where it is longer.
             documents: Cut to what the query leaves of the window.
             raw_scores: Give the raw logits.
+            max_windows: Read a long document in up to so many overlapping windows, of which the
+                best counts, before it is cut.
 
         Returns:
             float32, shape (n,), in the documents' order: probabilities in [0, 1], or logits.
 
         Raises:
-            InputError: query or documents are not text.
+            InputError: query or documents are not text, or ``max_windows`` is less than 1.
             ScoringError: the graph failed.
             ClosedError: the reranker is closed.
         """
-        return self._scores(query, documents, raw_scores=raw_scores)[1]
+        return self._scores(query, documents, raw_scores=raw_scores, max_windows=max_windows)[1]
 
     def rerank(
         self,
@@ -106,6 +112,7 @@ class Reranker:
         *,
         top_n: int | None = None,
         raw_scores: bool = False,
+        max_windows: int = 1,
     ) -> list[RankedDocument]:
         """Rank documents for a query, best first.
 
@@ -114,28 +121,33 @@ class Reranker:
             documents: As in ``score``.
             top_n: How many to give, at least 1; all where None.
             raw_scores: Give the raw logits as scores.
+            max_windows: As in ``score``.
 
         Raises:
             InputError: as in ``score``, and where ``top_n`` is less than 1.
             ScoringError: the graph failed.
             ClosedError: the reranker is closed.
         """
-        if top_n is not None and top_n < 1:
-            message = f"top_n must be at least 1, not {top_n}"
-            raise InputError(message)
-        logits, scores = self._scores(query, documents, raw_scores=raw_scores)
+        if top_n is not None:
+            _require_at_least_one(top_n, name="top_n")
+        logits, scores = self._scores(
+            query, documents, raw_scores=raw_scores, max_windows=max_windows
+        )
         return [RankedDocument(int(index), float(scores[index])) for index in rank(logits, top_n)]
 
-    def submit(self, query: str, documents: Sequence[str]) -> Future[PairScores]:
+    def submit(
+        self, query: str, documents: Sequence[str], *, max_windows: int = 1
+    ) -> Future[PairScores]:
         """Queue documents to be scored and return at once.
 
         Returns:
             A future of logits and token counts; cancelling it frees the pairs that still wait.
 
         Raises:
-            InputError: query or documents are not text.
+            InputError: query or documents are not text, or ``max_windows`` is less than 1.
             ClosedError: the reranker is closed.
         """
+        _require_at_least_one(max_windows, name="max_windows")
         _require_text(query, name="query")
         if isinstance(documents, str):
             message = "documents must be a list of strings, not a string"
@@ -144,7 +156,7 @@ class Reranker:
             _require_text(document, name=f"documents[{index}]")
         if not documents:
             return _nothing_to_score()
-        return self._scheduler.submit(query, documents)
+        return self._scheduler.submit(query, documents, max_windows=max_windows)
 
     def close(self) -> None:
         """Stop the workers; requests that still wait fail with ``ClosedError``."""
@@ -164,9 +176,9 @@ class Reranker:
         self.close()
 
     def _scores(
-        self, query: str, documents: Sequence[str], *, raw_scores: bool
+        self, query: str, documents: Sequence[str], *, raw_scores: bool, max_windows: int
     ) -> tuple[Float32Array, Float32Array]:
-        logits = self.submit(query, documents).result().logits
+        logits = self.submit(query, documents, max_windows=max_windows).result().logits
         return logits, activate(
             logits, "identity" if raw_scores else self.manifest.output_activation
         )
@@ -210,4 +222,10 @@ def _nothing_to_score() -> Future[PairScores]:
 def _require_text(value: object, *, name: str) -> None:
     if not isinstance(value, str):
         message = f"{name} must be a string, not {type(value).__name__}"
+        raise InputError(message)
+
+
+def _require_at_least_one(value: int, *, name: str) -> None:
+    if value < 1:
+        message = f"{name} must be at least 1, not {value}"
         raise InputError(message)

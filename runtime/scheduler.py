@@ -28,7 +28,8 @@ class PairScores:
     logits: Float32Array
     """float32, shape (n,), raw logits, unbounded."""
     tokens: IntArray
-    """int64, shape (n,), tokens of each pair after cutting, special tokens included."""
+    """int64, shape (n,), tokens read for each document: those of its pair after cutting, special
+    tokens included, or of all its windows together."""
     query_tokens: int
     """Tokens of the query after cutting, without special tokens."""
     query_cut: bool
@@ -38,9 +39,10 @@ class PairScores:
 class _Request:
     """The pairs of one request and what is known of their scores."""
 
-    def __init__(self, query: str, documents: Sequence[str]) -> None:
+    def __init__(self, query: str, documents: Sequence[str], *, max_windows: int) -> None:
         self.future: Future[PairScores] = Future()
         self._query_text = query
+        self._max_windows = max_windows
         # The same text twice is scored once: a pair's score depends on nothing else.
         places = {text: place for place, text in enumerate(dict.fromkeys(documents))}
         self._inverse = np.array([places[text] for text in documents], np.int64)
@@ -72,7 +74,8 @@ class _Request:
 
     def score(self, places: list[int], query: EncodedQuery, scorer: Scorer) -> None:
         """Score pairs that were taken; the last of them completes the request."""
-        logits, tokens = scorer.score(query, [self._documents[place] for place in places])
+        documents = [self._documents[place] for place in places]
+        logits, tokens = scorer.score(query, documents, max_windows=self._max_windows)
         self._logits[places] = logits
         self._tokens[places] = tokens
         with self._lock:
@@ -116,7 +119,9 @@ class Scheduler:
         # Also at exit: a daemon thread inside onnxruntime while Python ends may crash the process.
         self._stop = weakref.finalize(self, _stop, self._queue, threads)
 
-    def submit(self, query: str, documents: Sequence[str]) -> Future[PairScores]:
+    def submit(
+        self, query: str, documents: Sequence[str], *, max_windows: int = 1
+    ) -> Future[PairScores]:
         """Queue a request and return at once.
 
         Returns:
@@ -125,7 +130,7 @@ class Scheduler:
         Raises:
             ClosedError: the scheduler is closed.
         """
-        request = _Request(query, documents)
+        request = _Request(query, documents, max_windows=max_windows)
         with self._lock:
             if not self._stop.alive:
                 raise ClosedError(_CLOSED)

@@ -27,11 +27,20 @@ class Scorer(Protocol):
     pairs_per_call: int
     """The most documents that one call of ``score`` takes."""
 
-    def score(self, query: EncodedQuery, documents: Sequence[str]) -> tuple[Float32Array, IntArray]:
+    def score(
+        self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
+    ) -> tuple[Float32Array, IntArray]:
         """Score documents for a query.
 
+        Args:
+            query: What the documents are for.
+            documents: At most ``pairs_per_call``.
+            max_windows: A document longer than the model's window is scored by up to so many
+                overlapping windows, and the best of them counts.
+
         Returns:
-            The raw logits, float32, and the tokens read for each pair, int64, both of shape (n,).
+            The raw logits, float32, and the tokens read for each document, int64, both of shape
+            (n,).
 
         Raises:
             ScoringError: the graph failed or gave something that is not a number.
@@ -52,14 +61,17 @@ class CpuScorer:
         self._session = session
         self._graph_inputs = graph_inputs
 
-    def score(self, query: EncodedQuery, documents: Sequence[str]) -> tuple[Float32Array, IntArray]:
+    def score(
+        self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
+    ) -> tuple[Float32Array, IntArray]:
         """Score documents for a query, as ``Scorer`` says."""
         logits = np.empty(len(documents), np.float32)
         tokens = np.empty(len(documents), np.int64)
         for index, document in enumerate(documents):
-            pair = self.encoder.encode_pair(query, document)
-            logits[index] = _run(self._session, pair.feed(self._graph_inputs))[0]
-            tokens[index] = len(pair.ids)
+            windows = self.encoder.encode_windows(query, document, max_windows=max_windows)
+            feeds = [window.feed(self._graph_inputs) for window in windows]
+            logits[index] = max(_run(self._session, feed)[0] for feed in feeds)
+            tokens[index] = sum(len(window.ids) for window in windows)
         return logits, tokens
 
 
@@ -76,15 +88,22 @@ class CudaScorer:
         self._session = session
         self._graph_inputs = graph_inputs
 
-    def score(self, query: EncodedQuery, documents: Sequence[str]) -> tuple[Float32Array, IntArray]:
+    def score(
+        self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
+    ) -> tuple[Float32Array, IntArray]:
         """Score documents for a query, as ``Scorer`` says."""
-        pairs = [self.encoder.encode_pair(query, document) for document in documents]
-        tokens = np.array([len(pair.ids) for pair in pairs], np.int64)
+        windows = [
+            self.encoder.encode_windows(query, document, max_windows=max_windows)
+            for document in documents
+        ]
+        pairs = [pair for group in windows for pair in group]
+        lengths = np.array([len(pair.ids) for pair in pairs], np.int64)
         logits = np.empty(len(pairs), np.float32)
-        for batch in batches_under_budget(tokens, _BATCH_TOKENS):
+        for batch in batches_under_budget(lengths, _BATCH_TOKENS):
             feed = pad_pairs([pairs[int(index)] for index in batch], self._graph_inputs)
             logits[batch] = _run(self._session, feed)
-        return logits, tokens
+        starts = np.cumsum([0, *(len(group) for group in windows[:-1])])
+        return np.maximum.reduceat(logits, starts), np.add.reduceat(lengths, starts)
 
 
 def batches_under_budget(tokens: IntArray, budget: int) -> list[IntArray]:

@@ -21,6 +21,10 @@ _CHARS_PER_TOKEN = 6
 """First guess at how many characters hold a token; English has 4 to 5. Too low a guess costs
 another, longer encoding, never a different result."""
 
+_OVERLAP_TOKENS = 80
+"""What neighbouring windows of a long document share, so that no passage is only met cut in two;
+the figure that Jina's reranker v2 uses. Never more than a quarter of a window."""
+
 _GROWTH = 4
 """By how much the part of a text that is encoded grows when it held too few tokens."""
 
@@ -86,34 +90,50 @@ class PairEncoder:
 
     def encode_query(self, query: str) -> EncodedQuery:
         """Encode a query, cut to half the window."""
-        encoding, was_cut = self._encode(query, self._max_query_tokens)
+        encoding = self._encode(query, self._max_query_tokens)
+        was_cut = len(encoding) > self._max_query_tokens
+        encoding.truncate(self._max_query_tokens)
         return EncodedQuery(encoding, len(encoding), was_cut)
 
     def encode_pair(self, query: EncodedQuery, document: str) -> EncodedPair:
         """Encode a document, cut to what the query leaves of the window, and join the two."""
-        encoding, _ = self._encode(document, self._room - query.tokens)
-        pair = self._tokenizer.post_process(query.encoding, encoding)
+        return self.encode_windows(query, document, max_windows=1)[0]
+
+    def encode_windows(
+        self, query: EncodedQuery, document: str, *, max_windows: int
+    ) -> list[EncodedPair]:
+        """Encode a document in overlapping windows and join each with the query.
+
+        Args:
+            query: What the document is for.
+            document: Cut beyond the last window.
+            max_windows: At least 1; fewer are given where the document is shorter.
+        """
+        room = self._room - query.tokens
+        overlap = min(_OVERLAP_TOKENS, room // 4)
+        encoding = self._encode(document, room + (max_windows - 1) * (room - overlap))
+        encoding.truncate(room, stride=overlap)
+        windows = [encoding, *encoding.overflowing][:max_windows]
+        return [self._join(query, window) for window in windows]
+
+    def _join(self, query: EncodedQuery, window: Encoding) -> EncodedPair:
+        pair = self._tokenizer.post_process(query.encoding, window)
         return EncodedPair(np.array(pair.ids, np.int64), np.array(pair.type_ids, np.int64))
 
-    def _encode(self, text: str, max_tokens: int) -> tuple[Encoding, bool]:
-        """Give the first ``max_tokens`` tokens of ``text`` and whether there are more.
+    def _encode(self, text: str, max_tokens: int) -> Encoding:
+        """Give the tokens of ``text``; beyond ``max_tokens`` and one more, some may be missing.
 
         Only as much of the text is encoded as that takes: a prefix is enough as soon as it holds
-        the tokens outside the reach of its own end, where the cut may have split a word.
+        so many tokens outside the reach of its own end, where the cut may have split a word.
         """
         length = _CHARS_PER_TOKEN * (max_tokens + 1)
         while length < len(text):
             prefix = _repaired(text[:length])
             encoding = self._encode_whole(prefix)
             if self._settled_tokens(encoding, len(prefix)) > max_tokens:
-                encoding.truncate(max_tokens)
-                return encoding, True
+                return encoding
             length *= _GROWTH
-        encoding = self._encode_whole(_repaired(text))
-        was_cut = len(encoding) > max_tokens
-        if was_cut:
-            encoding.truncate(max_tokens)
-        return encoding, was_cut
+        return self._encode_whole(_repaired(text))
 
     def _encode_whole(self, text: str) -> Encoding:
         return self._tokenizer.encode_batch([text], add_special_tokens=False)[0]

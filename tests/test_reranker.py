@@ -144,6 +144,32 @@ class TestInput:
             Reranker.open(TINY, workers=0)
 
 
+class TestLongDocuments:
+    LONG = "the moon " * 60 + "paris is the capital city of france " + "the moon " * 60
+
+    def test_the_best_window_counts(self, reranker: Reranker) -> None:
+        cut, windowed = (
+            reranker.score(QUERY, [self.LONG], max_windows=count)[0] for count in (1, 10)
+        )
+        assert windowed > cut + 0.1
+
+    def test_a_document_that_fits_is_scored_the_same(self, reranker: Reranker) -> None:
+        short = DOCUMENTS[:4]
+        assert reranker.score(QUERY, short, max_windows=10).tobytes() == (
+            reranker.score(QUERY, short).tobytes()
+        )
+
+    def test_windows_are_bounded_and_all_their_tokens_counted(self, reranker: Reranker) -> None:
+        # [CLS] moon [SEP] and the last [SEP] leave 60 of 64 tokens; windows share a quarter, 15.
+        for count, expected in ((1, 64), (2, 128), (3, 192), (99, 320)):
+            scores = reranker.submit("moon", ["sun " * 240], max_windows=count).result()
+            assert scores.tokens.tolist() == [expected]
+
+    def test_less_than_one_window_is_refused(self, reranker: Reranker) -> None:
+        with pytest.raises(InputError, match="max_windows must be at least 1, not 0"):
+            reranker.score(QUERY, DOCUMENTS, max_windows=0)
+
+
 class TestUsage:
     def test_counts_the_tokens_that_were_read(self, reranker: Reranker) -> None:
         scores = reranker.submit("moon", ["moon", "old moon", "moon", "moon " * 999]).result()
@@ -194,13 +220,15 @@ class SlowScorer:
         self.gate = threading.Event()
         self.seen: list[str] = []
 
-    def score(self, query: EncodedQuery, documents: Sequence[str]) -> tuple[Float32Array, IntArray]:
+    def score(
+        self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
+    ) -> tuple[Float32Array, IntArray]:
         self.gate.wait(10)
         self.seen += documents
         if "fail" in documents:
             message = "asked to fail"
             raise ScoringError(message)
-        return self._scorer.score(query, documents)
+        return self._scorer.score(query, documents, max_windows=max_windows)
 
 
 @pytest.fixture
@@ -272,8 +300,10 @@ class TestCudaBatches:
         encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
         session = cpu_session(TINY / "fp32.onnx")
         query = encoder.encode_query(QUERY)
-        single = CpuScorer(session, encoder, manifest.graph_inputs).score(query, DOCUMENTS)
-        batched = CudaScorer(session, encoder, manifest.graph_inputs).score(query, DOCUMENTS)
+        single, batched = (
+            kind(session, encoder, manifest.graph_inputs).score(query, DOCUMENTS, max_windows=3)
+            for kind in (CpuScorer, CudaScorer)
+        )
         np.testing.assert_allclose(batched[0], single[0], atol=1e-5)
         assert batched[1].tolist() == single[1].tolist()
 
