@@ -28,7 +28,9 @@ RANKLET = (sys.executable, "-m", "ranklet.cli")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let an environment without torch test a bundle that another one has built."""
-    parser.addoption("--bundle", type=Path, help="a bundle of models/ranklet-mini to test with")
+    parser.addoption(
+        "--bundle", type=Path, help="--bundle=DIR: a bundle of models/ranklet-mini to test with"
+    )
 
 
 def pytest_report_header() -> list[str]:

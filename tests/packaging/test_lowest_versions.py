@@ -41,7 +41,7 @@ def test_the_runtime_with_the_lowest_versions(
     constraints.write_text("\n".join(f"{name}=={pinned}" for name, pinned in others.items()))
     group = f"{ROOT / 'pyproject.toml'}:test"
     environment = make_environment(str(wheel), "--group", group, constraints=constraints)
-    command = [str(environment / "bin/pytest"), "--bundle", str(bundle), *RUNTIME_TESTS]
+    command = [str(environment / "bin/pytest"), f"--bundle={bundle}", *RUNTIME_TESTS]
     result = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0, result.stdout
     for name in ("onnxruntime", "numpy", "tokenizers"):

@@ -88,6 +88,6 @@ def test_golden_scores_with_the_versions_that_serve(
     """They are newer than the export's: tokenizers is held back there by transformers."""
     words = ["--group", f"{ROOT / 'pyproject.toml'}:test"]
     make_environment(*words, constraints=CONSTRAINTS, folder=environment)
-    command = [str(environment / "bin/pytest"), "--bundle", str(bundle), "tests/test_golden.py"]
+    command = [str(environment / "bin/pytest"), f"--bundle={bundle}", "tests/test_golden.py"]
     result = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0, result.stdout
