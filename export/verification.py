@@ -1,0 +1,104 @@
+"""Compares a variant's logits with those of the torch model, pair by pair, as the runtime runs it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from ranklet.runtime.arrays import Float32Array, IntArray
+from ranklet.runtime.manifest import Precision, VariantReport
+from ranklet.runtime.sessions import cpu_session, cuda_is_available, cuda_session
+
+from .errors import ExportError
+
+MAX_DIFFERENCE_FP32 = 1e-4
+"""Limit for fp32: the largest difference, in standard deviations of the torch logits. Rounding makes
+1e-6 to 1e-5; ignored segment ids or a missing layer make 1e-1 and more."""
+
+MAX_DIFFERENCE_FP16 = 5e-2
+"""The same for fp16, which keeps 11 bits of a number where fp32 keeps 24."""
+
+MIN_KENDALL_TAU = 0.95
+"""Limit for int8: the rank agreement."""
+
+_SMALLEST_SPREAD = 1e-9
+"""Stands in for the standard deviation of logits that are all equal, which nothing divides by."""
+
+
+def verify_graph(
+    graph: Path,
+    feeds: Sequence[Mapping[str, IntArray]],
+    reference: Float32Array,
+    *,
+    precision: Precision,
+    session_options: Mapping[str, str] | None = None,
+    on_pair: Callable[[], object] | None = None,
+) -> VariantReport:
+    """Score every pair with ``graph`` and compare.
+
+    Args:
+        graph: The ``.onnx`` file of the variant.
+        feeds: The graph's inputs for each pair, each int64 of shape (1, tokens).
+        reference: float32, shape (pairs,): the logits of the torch model.
+        precision: Decides which limit counts.
+        session_options: onnxruntime session options beyond those of the runtime.
+        on_pair: Called after each pair, to show progress.
+
+    Raises:
+        ExportError: the graph gave something else than one finite logit.
+        BundleError: onnxruntime cannot load the graph.
+    """
+    options = dict(session_options or {})
+    logits = _score(graph, feeds, precision=precision, options=options, on_pair=on_pair)
+    spread = max(float(reference.std()), _SMALLEST_SPREAD)
+    differences = np.abs(logits - reference) / spread
+    max_difference = float(differences.max())
+    kendall_tau = rank_agreement(logits, reference)
+    return VariantReport(
+        max_difference=max_difference,
+        mean_difference=float(differences.mean()),
+        kendall_tau=kendall_tau,
+        passed=_passes(precision, max_difference=max_difference, kendall_tau=kendall_tau),
+        session_options=options,
+    )
+
+
+def rank_agreement(logits: Float32Array, reference: Float32Array) -> float:
+    """Give Kendall's tau-b of two rankings, in [-1, 1]; 0 where one of them ties all pairs."""
+    if np.ptp(logits) == 0 or np.ptp(reference) == 0:
+        return 0.0
+    return float(stats.kendalltau(logits, reference).statistic)
+
+
+def _passes(precision: Precision, *, max_difference: float, kendall_tau: float) -> bool:
+    match precision:
+        case "fp32":
+            return max_difference <= MAX_DIFFERENCE_FP32
+        case "fp16":
+            return max_difference <= MAX_DIFFERENCE_FP16
+        case "int8":
+            return kendall_tau >= MIN_KENDALL_TAU
+
+
+def _score(
+    graph: Path,
+    feeds: Sequence[Mapping[str, IntArray]],
+    *,
+    precision: Precision,
+    options: dict[str, str],
+    on_pair: Callable[[], object] | None,
+) -> Float32Array:
+    on_gpu = precision == "fp16" and cuda_is_available()
+    session = cuda_session(graph) if on_gpu else cpu_session(graph, options=options)
+    logits = np.empty(len(feeds), np.float32)
+    for position, feed in enumerate(feeds):
+        output = session.run(None, feed)[0]
+        if output.size != 1 or not np.isfinite(output).all():
+            found = f"{output.ravel()[:4]} of shape {output.shape}"
+            message = f"{graph.name} gives {found} for pair {position} instead of one finite logit"
+            raise ExportError(message)
+        logits[position] = output.item()
+        if on_pair is not None:
+            on_pair()
+    return logits
