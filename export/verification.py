@@ -1,4 +1,4 @@
-"""Compares a variant's logits with those of the torch model, pair by pair, as the runtime runs it."""
+"""Compares a variant's logits with those of the torch model, one pair a run, as the runtime does."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,8 +13,8 @@ from ranklet.runtime.sessions import cpu_session, cuda_is_available, cuda_sessio
 from .errors import ExportError
 
 MAX_DIFFERENCE_FP32 = 1e-4
-"""Limit for fp32: the largest difference, in standard deviations of the torch logits. Rounding makes
-1e-6 to 1e-5; ignored segment ids or a missing layer make 1e-1 and more."""
+"""Limit for fp32: the largest difference, in standard deviations of the torch logits. Rounding
+makes 1e-6 to 1e-5; ignored segment ids or a missing layer make 1e-1 and more."""
 
 MAX_DIFFERENCE_FP16 = 5e-2
 """The same for fp16, which keeps 11 bits of a number where fp32 keeps 24."""
@@ -26,7 +26,7 @@ _SMALLEST_SPREAD = 1e-9
 """Stands in for the standard deviation of logits that are all equal, which nothing divides by."""
 
 
-def verify_graph(
+def verify_graph(  # noqa: PLR0913 - what, against what, and how are told by keywords
     graph: Path,
     feeds: Sequence[Mapping[str, IntArray]],
     reference: Float32Array,
