@@ -1,4 +1,4 @@
-"""Compares a variant's logits with those of the torch model, one pair a run, as the runtime does."""
+"""Compares the logits of a variant with those of the torch model, one pair a run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
