@@ -1,0 +1,132 @@
+"""``ranklet export``: from a checkpoint to a verified bundle."""
+
+import argparse
+import functools
+import importlib.util
+import shlex
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from ranklet.runtime.manifest import Manifest
+
+from .errors import MissingToolError
+from .request import DEFAULT_VARIANTS, MIN_PAIRS, ExportRequest
+
+_EPILOG = """\
+examples:
+  ranklet export models/ranklet-mini
+  ranklet export cross-encoder/ms-marco-MiniLM-L6-v2 --revision main
+  ranklet export ./my-reranker --output /srv/models/mine --variants fp32,int8
+
+Read from the environment for models on the hub: HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
+"""
+
+_TOOLS = ("huggingface_hub", "onnx", "optimum", "rich", "scipy", "torch", "transformers")
+
+
+class _Output(msgspec.Struct):
+    """What ``--json`` prints."""
+
+    bundle: str
+    manifest: Manifest
+    seconds: dict[str, float]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's options."""
+    parser.epilog = _EPILOG
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a folder in Hugging Face layout, or a hub id"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="the bundle's folder (models/built/<name>)"
+    )
+    parser.add_argument("--name", help="the model's name (that of the folder, or of SOURCE)")
+    parser.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
+    parser.add_argument(
+        "--variants",
+        type=_words,
+        default=DEFAULT_VARIANTS,
+        metavar="LIST",
+        help=f"which graphs to build ({','.join(DEFAULT_VARIANTS)}; fp16 is for CUDA)",
+    )
+    parser.add_argument(
+        "--verify-pairs",
+        type=_pair_count,
+        metavar="N",
+        help=f"pairs to verify with, at least {MIN_PAIRS} (as many as fit five minutes)",
+    )
+    parser.add_argument(
+        "--allow-degraded", action="store_true", help="keep quantized variants that rank worse"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def _pair_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < MIN_PAIRS:
+        message = f"must be a number of at least {MIN_PAIRS}, not {text}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build the bundle and print the report; gives the exit status."""
+    for name in _TOOLS:
+        if importlib.util.find_spec(name) is None:
+            raise MissingToolError(name)
+    # What is slow to import waits until here: `--help` and wrong options answer at once.
+    from rich.console import Console  # noqa: PLC0415
+
+    from .pipeline import export_bundle  # noqa: PLC0415
+    from .progress import Stages  # noqa: PLC0415
+    from .report import print_report  # noqa: PLC0415
+
+    # A polite kill shall clean up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _exit)
+    progress = Console(stderr=True)
+    report = progress if arguments.json else Console()
+    stages = Stages(progress)
+    exported = export_bundle(
+        _request(arguments), stages, on_report=functools.partial(print_report, report)
+    )
+    if arguments.json:
+        output = _Output(str(exported.folder), exported.manifest, stages.seconds)
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(output), indent=2) + b"\n")
+    else:
+        size = sum(variant.size_bytes for variant in exported.manifest.variants.values())
+        seconds = sum(stages.seconds.values())
+        print(
+            f"\nBuilt {_shown(exported.folder)}: {size / 1e6:.0f} MB in {seconds:.0f} s. Try it with:"
+        )
+        print(f"  ranklet serve --model {_shown(exported.folder)}")
+    return 0
+
+
+def _request(arguments: argparse.Namespace) -> ExportRequest:
+    return ExportRequest(
+        source=arguments.source,
+        output=arguments.output,
+        name=arguments.name,
+        revision=arguments.revision,
+        variants=arguments.variants,
+        verify_pairs=arguments.verify_pairs,
+        allow_degraded=arguments.allow_degraded,
+    )
+
+
+def _shown(folder: Path) -> str:
+    """Give the folder as a shell takes it, short where it lies below the current one."""
+    here = Path.cwd()
+    return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
+
+
+def _exit(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal calls it
+    sys.exit(128 + number)

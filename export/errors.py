@@ -1,0 +1,78 @@
+"""What can go wrong while a bundle is built, beyond what the runtime knows."""
+
+from pathlib import Path
+
+from ranklet.runtime.errors import RankletError
+
+
+class ExportError(RankletError):
+    """No bundle was built; the message says why and what to do."""
+
+
+class MissingToolError(ExportError, ImportError):
+    """A library that exporting needs is not installed."""
+
+    def __init__(self, name: str) -> None:
+        """Name the library."""
+        super().__init__(
+            f"exporting needs {name}; install it with: pip install 'ranklet[export]' "
+            "(and build on a larger machine than the one that serves, if you like)"
+        )
+
+
+class SourceNotFoundError(ExportError, FileNotFoundError):
+    """The source is neither a folder nor the name of a model on the hub."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        """Name the ``source`` and say what is wrong with it."""
+        super().__init__(f"{source}: {problem}")
+
+    def __str__(self) -> str:
+        """Give the message alone: OSError would print a tuple."""
+        return str(self.args[0])
+
+
+class DownloadError(ExportError):
+    """The hub did not give the checkpoint."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        """Name the hub id ``source`` and say what the hub or the network answered."""
+        super().__init__(f"cannot download {source}: {problem}")
+
+
+class UnsupportedCheckpointError(ExportError):
+    """The checkpoint is not a one-logit cross-encoder that can be exported safely."""
+
+    def __init__(self, source: str, found: str) -> None:
+        """Name the ``source`` and say what was ``found`` there."""
+        super().__init__(f"cannot export {source}: {found}")
+        self.found = found
+
+
+class ParityError(ExportError):
+    """A graph does not rank as the torch model does."""
+
+    def __init__(self, variant: str, *, measure: str, found: float, limit: float) -> None:
+        """Name the ``variant`` and give both numbers of ``measure``."""
+        super().__init__(
+            f"variant {variant} differs from the torch model: {measure} is {found:.3g}, "
+            f"the limit is {limit:g}; nothing was written"
+        )
+        self.variant = variant
+        self.found = found
+        self.limit = limit
+
+
+class OutputError(ExportError):
+    """The bundle cannot be written where it was asked for."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        """Name the ``path`` and say what is in the way."""
+        super().__init__(f"cannot write the bundle to {path}: {problem}")
+
+
+def first_line(error: Exception) -> str:
+    """Say in one line what ``error`` says, which libraries like to spread over many."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

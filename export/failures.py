@@ -1,0 +1,53 @@
+"""Failures of the machine, told in one line."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import DownloadError, ExportError, OutputError, first_line
+
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "a file grew larger than this system allows",
+}
+
+_FULL_IN_WORDS = {
+    "No space left on device": errno.ENOSPC,
+    "Disk quota exceeded": errno.EDQUOT,
+    "File too large": errno.EFBIG,
+}
+"""Libraries in C++ and Rust raise errors of their own with these words in them."""
+
+
+@contextmanager
+def named_failures(output: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into an ``ExportError``.
+
+    Raises:
+        OutputError: the disk below ``output`` is full.
+        ExportError: a file cannot be read or written.
+    """
+    try:
+        yield
+    except DownloadError:  # speaks of the cache, which may lie on another disk
+        raise
+    except Exception as error:
+        if (problem := _lack_of_space(error)) is not None:
+            hint = "an export needs about six times the size of the model in fp32"
+            raise OutputError(output, f"{problem}; {hint}") from error
+        if isinstance(error, OSError) and not isinstance(error, ExportError):
+            raise ExportError(first_line(error)) from error
+        raise
+
+
+def _lack_of_space(error: BaseException | None) -> str | None:
+    """Look for a full disk among the causes of ``error``."""
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        found = (code for words, code in _FULL_IN_WORDS.items() if words in str(error))
+        if (problem := _FULL.get(number or next(found, 0))) is not None:
+            return problem
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,0 +1,137 @@
+"""Fetching a checkpoint from the hub, into the cache of the hub's own client.
+
+The client reads ``HF_HOME``, ``HF_TOKEN``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` by itself. Only
+what an export reads is fetched, and the weights last, so that a model that is refused costs little.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from .errors import DownloadError, first_line
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+
+_DESCRIPTION = ("*.json", "*.txt", "README.md")
+"""All of a checkpoint but its weights."""
+
+_SUBFOLDERS = "*/*"
+"""Conversions for other programs, which an export does not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """A model on the hub, at one commit of it."""
+
+    repo_id: str
+    commit: str
+    files: tuple[str, ...] | None
+    """All files of the commit; None in offline mode, where only the cache is known."""
+    folder: Path
+    """Where the files lie that were fetched so far."""
+
+
+def looks_like_hub_id(source: str) -> bool:
+    """Whether ``source`` reads as ``organisation/name``."""
+    return _HUB_ID.fullmatch(source) is not None
+
+
+def fetch_description(repo_id: str, revision: str | None) -> HubModel:
+    """Fetch all but the weights.
+
+    Raises:
+        DownloadError: the hub cannot be reached or does not give the model.
+    """
+    if constants.HF_HUB_OFFLINE:
+        folder = _snapshot(repo_id, revision, ["*"])
+        return HubModel(repo_id, folder.name, None, folder)
+    try:
+        info = HfApi().model_info(repo_id, revision=revision)
+    except (OSError, ValueError) as error:
+        raise DownloadError(repo_id, _explain(error, revision)) from error
+    commit = info.sha or revision or "main"
+    files = tuple(sibling.rfilename for sibling in info.siblings or ())
+    folder = _snapshot(repo_id, commit, _DESCRIPTION)
+    return HubModel(repo_id, commit, files, folder)
+
+
+def fetch_weights(model: HubModel, names: Sequence[str]) -> None:
+    """Fetch the files called ``names`` into the model's folder.
+
+    Raises:
+        DownloadError: a file could not be fetched in full.
+    """
+    if model.files is not None:
+        _snapshot(model.repo_id, model.commit, names)
+    for name in names:
+        if not (model.folder / name).exists():
+            raise DownloadError(model.repo_id, f"{name} is not there; {_offline_hint(model)}")
+
+
+def _offline_hint(model: HubModel) -> str:
+    if model.files is None:
+        return "the cache holds only a part of the model: unset HF_HUB_OFFLINE to fetch the rest"
+    return "the connection may have failed: run the export again to resume"
+
+
+def _snapshot(repo_id: str, revision: str | None, names: Sequence[str]) -> Path:
+    try:
+        folder = snapshot_download(
+            repo_id,
+            revision=revision,
+            allow_patterns=list(names),
+            ignore_patterns=[_SUBFOLDERS],
+            local_files_only=constants.HF_HUB_OFFLINE,
+        )
+    except (OSError, ValueError) as error:
+        raise DownloadError(repo_id, _explain(error, revision)) from error
+    return Path(folder)
+
+
+def _explain(error: Exception, revision: str | None) -> str:
+    """Say in a line what went wrong and what to do about it."""
+    status = _status(error)
+    if isinstance(error, RevisionNotFoundError):
+        return f"it has no revision {revision!r}"
+    if isinstance(error, GatedRepoError):
+        return "access must be granted first: accept its terms on the hub and set HF_TOKEN"
+    if status is not None:
+        return _explain_status(status)
+    if isinstance(error, LocalEntryNotFoundError) and constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set and the model is not in the cache"
+    if isinstance(error, OSError) and error.errno is None:
+        return (
+            f"{constants.ENDPOINT} cannot be reached, or the connection broke off: run the export "
+            "again to resume; HF_HUB_OFFLINE=1 takes a model from the cache"
+        )
+    return first_line(error)
+
+
+def _explain_status(status: int) -> str:
+    answer = f"{constants.ENDPOINT} answered {status}"
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return f"{answer}: there is no such model, or HF_TOKEN gives no access to it"
+    if status == HTTPStatus.NOT_FOUND:
+        return f"{answer}: there is no such model, and no such folder here"
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"{answer}; try again later"
+    return answer
+
+
+def _status(error: BaseException | None) -> int | None:
+    """Find the HTTP status, of the error itself or of the one that led to it."""
+    while error is not None:
+        if isinstance(error, HfHubHTTPError) and error.response is not None:
+            return error.response.status_code
+        error = error.__cause__
+    return None

@@ -1,0 +1,71 @@
+"""The torch half of an export: the plain graph, and the logits that every graph must reproduce."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ranklet.runtime.arrays import Float32Array
+from ranklet.runtime.tokenization import EncodedPair, PairEncoder
+
+from .checkpoint import Checkpoint
+from .placement import WorkFolder
+from .progress import Stages
+from .quiet import quiet_libraries
+from .request import MIN_PAIRS
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What the torch model says about the verification pairs."""
+
+    pairs: list[EncodedPair]
+    logits: Float32Array
+    """float32, shape (pairs,)."""
+    graph_inputs: tuple[str, ...]
+
+
+def convert(
+    checkpoint: Checkpoint,
+    texts: Sequence[tuple[str, str]],
+    work: WorkFolder,
+    stages: Stages,
+    *,
+    seconds: float,
+) -> Original:
+    """Write the graph and the tokenizer of ``checkpoint``, and score with torch.
+
+    Args:
+        checkpoint: What to convert.
+        texts: Queries and documents to score.
+        work: Takes the graph, as torch exports it, and the tokenizer.
+        stages: Shows the progress.
+        seconds: Score no more pairs after this time, but at least ``MIN_PAIRS``.
+    """
+    name = checkpoint.source.checkpoint
+    with quiet_libraries():
+        with stages.stage("Load the torch model"):
+            # Seconds of imports, which belong to this stage and are as noisy as the rest.
+            from . import torch_model, torch_tokenizer  # noqa: PLC0415
+
+            model = torch_model.load_model(name, checkpoint.folder)
+            original = torch_tokenizer.load_tokenizer(name, checkpoint.folder)
+            torch_tokenizer.write_tokenizer(original, work.tokenizer)
+        with stages.stage("Convert it to a graph"):
+            inputs = torch_model.export_graph(name, model, work.exported_graph)
+        encoder = PairEncoder.from_file(work.tokenizer, window_tokens=checkpoint.window_tokens)
+        with stages.stage("Score verification pairs with torch", total=len(texts)) as advance:
+            deadline = time.monotonic() + seconds
+            pairs: list[EncodedPair] = []
+            logits: list[float] = []
+            for query, document in texts:
+                pair = encoder.encode_pair(encoder.encode_query(query), document)
+                logits.append(torch_model.torch_logit(model, pair.feed(inputs)))
+                pairs.append(pair)
+                advance()
+                if time.monotonic() > deadline and len(pairs) >= MIN_PAIRS:
+                    break
+        window_tokens = checkpoint.window_tokens
+        torch_tokenizer.require_same_ids(name, original, texts, pairs, window_tokens=window_tokens)
+    return Original(pairs, np.array(logits, np.float32), inputs)

@@ -1,0 +1,39 @@
+"""Progress of an export: each stage while it runs, and how long it took."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+
+class Stages:
+    """Shows one stage after another, and remembers their times."""
+
+    def __init__(self, console: Console) -> None:
+        """Write to ``console``: moving on a terminal, a line a stage elsewhere."""
+        self._console = console
+        self.seconds: dict[str, float] = {}
+        """By title, in the order in which the stages ran."""
+
+    @contextmanager
+    def stage(self, title: str, *, total: int | None = None) -> Iterator[Callable[[], None]]:
+        """Time what runs inside; gives a function that advances the bar towards ``total``."""
+        columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+        if total is not None:
+            columns.insert(2, BarColumn())
+        started = time.perf_counter()
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            task = progress.add_task(title, total=total)
+            yield lambda: progress.advance(task)
+        self.seconds[title] = time.perf_counter() - started
+        self._console.print(f"  {title:<44}{self.seconds[title]:>7.1f} s", highlight=False)
+
+    @contextmanager
+    def plain_stage(self, title: str) -> Iterator[None]:
+        """Time what runs inside and shows progress of its own."""
+        started = time.perf_counter()
+        yield
+        self.seconds[title] = time.perf_counter() - started
+        self._console.print(f"  {title:<44}{self.seconds[title]:>7.1f} s", highlight=False)

@@ -1,0 +1,48 @@
+"""The report at the end of an export, as a table."""
+
+from collections.abc import Mapping
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ranklet.runtime.manifest import Variant, VariantReport, Verification
+
+_COLUMNS = ("size", "max diff", "mean diff", "rank tau", "verdict")
+
+
+def print_report(
+    console: Console, variants: Mapping[str, Variant], verification: Verification
+) -> None:
+    """Print how each variant compares with the torch model."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("variant")
+    for column in _COLUMNS:
+        table.add_column(column, justify="left" if column == "verdict" else "right")
+    for name, variant in variants.items():
+        table.add_row(name, f"{variant.size_bytes / 1e6:.1f} MB", *_measures(variant.report))
+    console.print(table)
+    console.print(
+        f"Differences to the torch model over {verification.pairs} pairs, in standard deviations "
+        f"of its logits ({verification.logit_std:.3f}).\nLimits: {verification.max_difference_fp32:g} "
+        f"for fp32, Kendall's tau of {verification.min_kendall_tau:g} for quantized variants.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _measures(report: VariantReport | None) -> tuple[str, ...]:
+    if report is None:
+        return ("", "", "", "not verified here")
+    return (
+        f"{report.max_difference:.1e}",
+        f"{report.mean_difference:.1e}",
+        f"{report.kendall_tau:.4f}",
+        _verdict(report),
+    )
+
+
+def _verdict(report: VariantReport) -> str:
+    if report.passed:
+        return "ok"
+    return "degraded, allowed" if report.degraded_allowed else "failed"

@@ -1,0 +1,33 @@
+"""A checkpoint's ``tokenizer.json``: there, and readable."""
+
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from ranklet.runtime.manifest import TOKENIZER_NAME
+
+from .errors import UnsupportedCheckpointError
+
+
+def require_tokenizer(source: str, folder: Path) -> int:
+    """Check that a checkpoint has a fast tokenizer.
+
+    Returns:
+        The number of token ids that it uses.
+
+    Raises:
+        UnsupportedCheckpointError: there is none, or it cannot be read.
+    """
+    path = folder / TOKENIZER_NAME
+    if not path.exists():
+        found = (
+            f"it has no {TOKENIZER_NAME}; write one with: "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+        )
+        raise UnsupportedCheckpointError(source, found)
+    try:
+        vocabulary = Tokenizer.from_file(str(path)).get_vocab()
+    except Exception as error:  # the library raises bare Exception, nothing finer
+        found = f"its {TOKENIZER_NAME} is damaged: {error}"
+        raise UnsupportedCheckpointError(source, found) from error
+    return max(vocabulary.values(), default=-1) + 1

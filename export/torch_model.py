@@ -1,0 +1,99 @@
+"""The torch model: the original that every graph is made from and held against."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from optimum.exporters.onnx import export
+from optimum.exporters.tasks import TasksManager
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from ranklet.runtime.arrays import IntArray
+
+from .errors import ExportError, UnsupportedCheckpointError, first_line
+
+_TASK = "text-classification"
+_OUTPUT = "logits"
+_KNOWN_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+
+
+def load_model(source: str, folder: Path) -> PreTrainedModel:
+    """Load a checkpoint as fp32, whatever it is stored as.
+
+    Attention is computed by plain products, which gives the simplest graph.
+
+    Raises:
+        UnsupportedCheckpointError: transformers does not know the model, or weights are missing.
+    """
+    transformers_logging.disable_progress_bar()
+    try:
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            str(folder),
+            attn_implementation="eager",
+            local_files_only=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except Exception as error:  # a constructor of many; it raises what its files make it raise
+        found = f"transformers cannot load it: {first_line(error)}"
+        raise UnsupportedCheckpointError(source, found) from error
+    if missing := sorted(loading["missing_keys"]):
+        found = f"its weights lack {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"  # noqa: PLR2004
+        raise UnsupportedCheckpointError(source, found)
+    fp32: PreTrainedModel = model.float().eval()
+    return fp32
+
+
+def export_graph(source: str, model: PreTrainedModel, target: Path) -> tuple[str, ...]:
+    """Write the plain fp32 graph to ``target``, with external data beside it above 2 GB.
+
+    Returns:
+        The names of the graph's inputs.
+
+    Raises:
+        UnsupportedCheckpointError: optimum does not know the architecture, or its graph asks for
+            more than tokens.
+    """
+    try:
+        constructor = TasksManager.get_exporter_config_constructor(
+            exporter="onnx", model=model, task=_TASK, library_name="transformers"
+        )
+        settings = constructor(model.config, task=_TASK)
+        inputs, outputs = export(model, settings, target, opset=settings.DEFAULT_ONNX_OPSET)
+    except (
+        AttributeError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        found = f"optimum cannot convert {type(model).__name__}: {first_line(error)}"
+        raise UnsupportedCheckpointError(source, found) from error
+    if not _KNOWN_INPUTS.issuperset(inputs) or outputs != [_OUTPUT]:
+        found = f"its graph takes {', '.join(inputs)} and gives {', '.join(outputs)}"
+        raise UnsupportedCheckpointError(source, found)
+    return tuple(inputs)
+
+
+def torch_logit(model: PreTrainedModel, feed: Mapping[str, IntArray]) -> float:
+    """Compute the logit of one pair, whose inputs have shape (1, tokens).
+
+    Raises:
+        ExportError: the model cannot compute it.
+    """
+    inputs = {name: torch.from_numpy(values) for name, values in feed.items()}
+    try:
+        with torch.inference_mode():
+            logit = float(model(**inputs).logits.item())
+    except (IndexError, RuntimeError, ValueError) as error:
+        tokens = feed["input_ids"].size
+        message = f"the torch model fails on a pair of {tokens} tokens: {first_line(error)}"
+        raise ExportError(message) from error
+    if not math.isfinite(logit):
+        message = f"the torch model gives {logit} instead of a finite logit"
+        raise ExportError(message)
+    return logit
