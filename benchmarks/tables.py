@@ -1,9 +1,14 @@
-"""Print the README's tables of figures from the results files: python benchmarks/tables.py latency."""
+"""Print the README's tables: figures from the results files, and the service's settings.
+
+python benchmarks/tables.py latency
+"""
 
 import argparse
 import json
 from pathlib import Path
 from typing import Any
+
+from ranklet.service.settings import OPTIONS, Settings
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -13,10 +18,12 @@ def latency() -> str:
     path, report = _newest("latency")
     environment = report["environment"]
     sizes = report["sizes_bytes"]
+    instructions = environment["instruction_sets"].partition(" with ")[2]
     lines = [
-        f"`{report['model']}` on {environment['processor']}, {environment['cores']} cores"
-        f" ({environment['instruction_sets'].partition(' with ')[2]}), onnxruntime"
-        f" {environment['versions']['onnxruntime']}:",
+        (
+            f"`{report['model']}` on {environment['processor']}, {environment['cores']} cores "
+            f"({instructions}), onnxruntime {environment['versions']['onnxruntime']}:"
+        ),
         "",
         "| pair length | variant | size | pairs/s | one document p50 | p95 |",
         "|---|---|--:|--:|--:|--:|",
@@ -27,7 +34,24 @@ def latency() -> str:
             f"| {speed['workload']} | {speed['variant']} | {sizes[speed['variant']] / 1e6:.0f} MB"
             f" | {speed['pairs_per_s']['p50']:.0f} | {one['p50']:.1f} ms | {one['p95']:.1f} ms |"
         )
-    lines += ["", f"Raw quantiles: `benchmarks/results/{path.name}`, by `{environment['command']}`."]
+    lines += [
+        "",
+        f"Raw quantiles: `benchmarks/results/{path.name}`, by `{environment['command']}`.",
+    ]
+    return "\n".join(lines)
+
+
+def settings() -> str:
+    """Every option of ``ranklet serve``, from its definition."""
+    defaults = Settings()
+    lines = ["| option | variable | default | what it sets |", "|---|---|---|---|"]
+    for option in OPTIONS:
+        default = getattr(defaults, option.field)
+        shown = "" if default in {None, ()} else f"`{default}`"
+        metavar = option.metavar.replace("|", "\\|")
+        lines.append(
+            f"| `{option.flag} {metavar}` | `{option.variable}` | {shown} | {option.help} |"
+        )
     return "\n".join(lines)
 
 
@@ -36,11 +60,11 @@ def _newest(kind: str) -> tuple[Path, dict[str, Any]]:
     return path, json.loads(path.read_text())
 
 
-TABLES = {"latency": latency}
+TABLES = {"latency": latency, "settings": settings}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Print a table of figures for the README.")
+    parser = argparse.ArgumentParser(description="Print a table for the README.")
     parser.add_argument("table", choices=TABLES)
     print(TABLES[parser.parse_args().table]())
 

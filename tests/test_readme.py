@@ -30,6 +30,8 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | None"
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 
+_PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
 _TOLERANCE = 0.03
 """Of a number, and in absolute terms for those below one: what int8 may change of a score."""
 
@@ -76,6 +78,7 @@ def generated(text: str) -> str:
             check=True,
             capture_output=True,
             text=True,
+            env={**os.environ, "PATH": _PATH},
         )
         return f"{match[1]}{result.stdout}{match[3]}"
 
@@ -162,7 +165,6 @@ def test_bash_blocks(checkout: Path, start_server: Callable[..., str]) -> None:
     address = start_server(
         "--model", "models/built/ranklet-mini", "--config", "models/config", cwd=checkout
     )
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for block in found:
         code = re.sub(r"(http://)?(localhost|127\.0\.0\.1):8080", address, block.code)
         result = subprocess.run(
@@ -171,7 +173,7 @@ def test_bash_blocks(checkout: Path, start_server: Callable[..., str]) -> None:
             check=False,
             capture_output=True,
             text=True,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": _PATH},
         )
         assert result.returncode == 0, f"README.md:{block.line}: {result.stderr}"
         assert agrees(block, result.stdout), f"README.md:{block.line} printed:\n{result.stdout}"
