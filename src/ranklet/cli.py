@@ -36,10 +36,11 @@ _COMMANDS = {
     "score": ("ranklet.runtime.score_command", "rank documents from a file for a query"),
     "inspect": ("ranklet.runtime.inspect_command", "show what a bundle holds and check its files"),
     "bench": ("ranklet.runtime.bench_command", "measure how fast a bundle is on this machine"),
+    "eval": ("ranklet.evaluation.command", "measure ranking quality on a test collection"),
     "serve": ("ranklet.service.command", "serve models over HTTP at /v1/rerank"),
 }
 
-_EXTRAS = {"export": "export", "serve": "service"}
+_EXTRAS = {"eval": "eval", "export": "export", "serve": "service"}
 """Commands that need more than the base installation, and the extra that brings it."""
 
 

@@ -1,0 +1,1 @@
+"""Measuring ranking quality on test collections: qrels, runs, metrics, significance, reports."""

@@ -1,0 +1,151 @@
+"""Reading folders in BEIR's layout (https://github.com/beir-cellar/beir), line by line.
+
+corpus.jsonl    {"_id": "d1", "title": "...", "text": "..."}
+queries.jsonl   {"_id": "q1", "text": "..."}
+qrels.tsv       query-id, corpus-id and score, with tabs between, below a line of these names;
+                or qrels/test.tsv, as BEIR's own archives have it
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+import msgspec
+
+from .errors import CollectionError, CollectionFileMissingError
+
+Qrels = dict[str, dict[str, int]]
+"""Judgements: relevance by the document's id, by the query's id."""
+
+_QRELS_NAMES = ("qrels.tsv", "qrels/test.tsv")
+_QRELS_HEADER = ["query-id", "corpus-id", "score"]
+_LAYOUT_HINT = "a test collection has corpus.jsonl, queries.jsonl and qrels.tsv"
+
+
+class _DocumentLine(msgspec.Struct):
+    id: str | int = msgspec.field(name="_id")
+    text: str
+    title: str | None = None
+
+    @property
+    def content(self) -> str:
+        """Title and text joined as BEIR joins them."""
+        return f"{self.title or ''} {self.text}".strip()
+
+
+class _QueryLine(msgspec.Struct):
+    id: str | int = msgspec.field(name="_id")
+    text: str
+
+    @property
+    def content(self) -> str:
+        return self.text
+
+
+def read_documents(folder: Path, wanted: Collection[str] | None = None) -> dict[str, str]:
+    """Read the corpus.
+
+    Args:
+        folder: The collection's folder.
+        wanted: Ids of the documents to keep; all where None.
+
+    Returns:
+        Each document's title and text, joined by a space, by its id.
+
+    Raises:
+        CollectionError: the file is missing, or a line is not a document or has an id twice.
+    """
+    return _read_texts(folder / "corpus.jsonl", _DocumentLine, wanted)
+
+
+def read_queries(folder: Path, wanted: Collection[str] | None = None) -> dict[str, str]:
+    """Read the queries' texts by their ids; arguments and errors as for ``read_documents``."""
+    return _read_texts(folder / "queries.jsonl", _QueryLine, wanted)
+
+
+def _read_texts(
+    path: Path, kind: type[_DocumentLine | _QueryLine], wanted: Collection[str] | None
+) -> dict[str, str]:
+    decode: Callable[[str], _DocumentLine | _QueryLine] = msgspec.json.Decoder(kind).decode
+    texts: dict[str, str] = {}
+    seen: set[str] = set()
+    for number, line in read_lines(path, hint=_LAYOUT_HINT):
+        try:
+            entry = decode(line)
+        except msgspec.DecodeError as error:
+            raise CollectionError(path, number, str(error)) from error
+        name = str(entry.id)
+        if name in seen:
+            raise CollectionError(path, number, f"the _id {name!r} is there a second time")
+        seen.add(name)
+        if wanted is None or name in wanted:
+            texts[name] = entry.content
+    return texts
+
+
+def find_qrels(folder: Path) -> Path:
+    """Give the path of the judgements.
+
+    Raises:
+        CollectionFileMissingError: there are none.
+    """
+    for name in _QRELS_NAMES:
+        if (folder / name).is_file():
+            return folder / name
+    raise CollectionFileMissingError(folder / _QRELS_NAMES[0], hint=_LAYOUT_HINT)
+
+
+def read_qrels(path: Path) -> Qrels:
+    """Read judgements.
+
+    Raises:
+        CollectionError: a line is not a judgement or judges what was judged before.
+    """
+    qrels: Qrels = {}
+    for number, line in read_lines(path, hint=_LAYOUT_HINT):
+        fields = line.split("\t")
+        if number == 1 and fields == _QRELS_HEADER:
+            continue
+        query, document, relevance = _parse_judgement(path, number, fields)
+        judged = qrels.setdefault(query, {})
+        if document in judged:
+            problem = f"document {document!r} is judged a second time for query {query!r}"
+            raise CollectionError(path, number, problem)
+        judged[document] = relevance
+    if not qrels:
+        raise CollectionError(path, None, "holds no judgements")
+    return qrels
+
+
+def _parse_judgement(path: Path, number: int, fields: list[str]) -> tuple[str, str, int]:
+    try:
+        query, document, relevance = fields
+        return query, document, int(relevance)
+    except ValueError as error:
+        problem = (
+            "expected query-id, corpus-id and score (a whole number) with tabs between, "
+            f"found {fields!r}"
+        )
+        raise CollectionError(path, number, problem) from error
+
+
+def read_lines(path: Path, *, hint: str) -> Iterator[tuple[int, str]]:
+    """Give the lines that are not blank with their numbers, counted from 1.
+
+    Raises:
+        CollectionError: the file is missing (``hint`` says what to do) or not UTF-8.
+    """
+    try:
+        stream = path.open("rb")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CollectionFileMissingError(path, hint=hint) from error
+    except OSError as error:
+        raise CollectionError(path, None, f"cannot be read: {error.strerror}") from error
+    with stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                yield number, line.decode().rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                problem = f"is not UTF-8: {error.reason} at byte {error.start} of the line"
+                raise CollectionError(path, number, problem) from error

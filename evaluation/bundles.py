@@ -1,0 +1,98 @@
+"""The models to evaluate: bundles and their variants, with names that tell them apart."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ranklet.runtime.bundle import choose_variant
+from ranklet.runtime.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    ProcessorFamily,
+    Variant,
+    read_manifest,
+)
+from ranklet.runtime.processor import Processor, detect_processor
+from ranklet.runtime.sessions import cuda_is_available
+
+
+@dataclass(frozen=True, slots=True)
+class BundleVariant:
+    """A variant of a bundle."""
+
+    model: str
+    """The bundle's name; its folder where two bundles have the same name."""
+    folder: Path
+    manifest_sha256: str
+    """Fixes the bytes of all files, since the manifest holds their checksums."""
+    name: str
+    variant: Variant
+
+    @property
+    def label(self) -> str:
+        """Model and variant, for people."""
+        return f"{self.model} {self.name}"
+
+
+def list_variants(folders: Sequence[Path], names: Sequence[str] = ()) -> list[BundleVariant]:
+    """List what to evaluate, bundle by bundle.
+
+    Args:
+        folders: The bundles.
+        names: Variants to take of each bundle; where empty, those that this processor computes
+            as they are meant.
+
+    Raises:
+        BundleError: a manifest cannot be read.
+        VariantError: a bundle has no variant of a name.
+    """
+    manifests = {folder: read_manifest(folder) for folder in folders}
+    models = distinct_names([manifest.name for manifest in manifests.values()], list(manifests))
+    processor = detect_processor()
+    families = _usable_families(processor)
+    variants: list[BundleVariant] = []
+    for model, (folder, manifest) in zip(models, manifests.items(), strict=True):
+        digest = hashlib.sha256((folder / MANIFEST_NAME).read_bytes()).hexdigest()
+        for name, variant in _choose(manifest, processor, families, names):
+            variants.append(BundleVariant(model, folder, digest, name, variant))
+    return variants
+
+
+def _choose(
+    manifest: Manifest,
+    processor: Processor,
+    families: set[ProcessorFamily],
+    names: Sequence[str],
+) -> Iterator[tuple[str, Variant]]:
+    for name in dict.fromkeys(names):
+        choice = choose_variant(manifest, processor, name=name)
+        yield choice.name, choice.variant
+    if not names:
+        for name, variant in manifest.variants.items():
+            if variant.processors in families:
+                yield name, variant
+
+
+def _usable_families(processor: Processor) -> set[ProcessorFamily]:
+    """Give the families whose variants this machine computes exactly.
+
+    Without dot products, x86 lets the sums of 8-bit weights overflow. 7-bit weights, made for
+    AVX2, are exact everywhere.
+    """
+    families: set[ProcessorFamily] = {"any", "avx2"}
+    if processor.has_dot_product:
+        families.add("int8-dot")
+    if cuda_is_available():
+        families.add("cuda")
+    return families
+
+
+def distinct_names(names: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """Give the names, and in place of each that occurs twice the folder as it was given."""
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else str(folder)
+        for name, folder in zip(names, folders, strict=True)
+    ]

@@ -1,0 +1,109 @@
+"""Metrics, computed by ir-measures (https://ir-measur.es), which asks trec_eval for most of them.
+
+Nothing is computed here: names go in, values come out.
+"""
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ir_measures
+import numpy as np
+from numpy.typing import NDArray
+
+from .beir import Qrels
+from .errors import MetricError
+from .trec import Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """A metric's value for a run."""
+
+    mean: float
+    """Over the judged queries; one for which nothing was retrieved counts 0."""
+    by_query: NDArray[np.float64]
+    """float64, shape (queries,), in the order of the judgements' query ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric that ir-measures computes."""
+
+    name: str
+    measure: ir_measures.Measure
+
+
+def parse_metrics(text: str) -> list[Metric]:
+    """Read ``nDCG@10,RR(rel=2)@10,AP``.
+
+    (ir-measures has a parser too; it calls what Python 3.12 warns of and 3.14 has removed.)
+
+    Raises:
+        MetricError: ir-measures has no such metric, or cannot compute it with what is installed.
+    """
+    try:
+        body = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise MetricError(text, "is not a list of metrics") from error
+    nodes = body.elts if isinstance(body, ast.Tuple) else [body]
+    measures = [_parse(ast.unparse(node).replace(" ", ""), node) for node in nodes]
+    metrics = {str(measure): Metric(str(measure), measure) for measure in measures}
+    for metric in metrics.values():
+        _check(metric)
+    return list(metrics.values())
+
+
+def _parse(text: str, node: ast.expr) -> ir_measures.Measure:
+    """Make a measure of ``Name``, ``Name(key=value)`` or either of them ``@cutoff``."""
+    cutoff: ast.expr | None = None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        cutoff = node.right
+        node = node.left
+    keywords: list[ast.keyword] = []
+    if isinstance(node, ast.Call) and not node.args:
+        keywords = node.keywords
+        node = node.func
+    if not isinstance(node, ast.Name):
+        raise MetricError(text, "is not a metric")
+    if node.id not in ir_measures.measures.registry:
+        raise MetricError(text, f"ir-measures knows no {node.id}")
+    try:
+        measure = ir_measures.measures.registry[node.id](
+            **{str(keyword.arg): ast.literal_eval(keyword.value) for keyword in keywords}
+        )
+        return measure if cutoff is None else measure @ ast.literal_eval(cutoff)
+    except ValueError as error:
+        raise MetricError(text, "has a parameter that is not a plain value") from error
+
+
+def _check(metric: Metric) -> None:
+    """Compute the metric once, so that it fails before hours of scoring and not after."""
+    try:
+        metric.measure.validate_params()
+        ir_measures.evaluator([metric.measure], {"q": {"d": 1}}).calc({"q": {"d": 1.0}})
+    except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MetricError(metric.name, reason) from error
+
+
+def measure_run(metrics: Sequence[Metric], qrels: Qrels, scores: Scores) -> dict[str, Quality]:
+    """Compute metrics for a run.
+
+    Args:
+        metrics: What to compute.
+        qrels: Judgements.
+        scores: The run; equal scores are ordered by id, as trec_eval does it.
+
+    Returns:
+        The quality by the metric's name.
+    """
+    result = ir_measures.evaluator([metric.measure for metric in metrics], qrels).calc(scores)
+    places = {query: place for place, query in enumerate(qrels)}
+    values = {metric.name: np.zeros(len(qrels)) for metric in metrics}
+    for value in result.per_query:
+        values[str(value.measure)][places[value.query_id]] = value.value
+    return {
+        metric.name: Quality(float(result.aggregated[metric.measure]), values[metric.name])
+        for metric in metrics
+    }

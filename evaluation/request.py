@@ -1,0 +1,30 @@
+"""What to evaluate, and how."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_DEPTH = 100
+DEFAULT_METRICS = "nDCG@10,RR@10,AP"
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRequest:
+    """An evaluation of some bundles on some test collections."""
+
+    models: tuple[Path, ...]
+    """Bundles; their variants are compared with the first one of the first bundle."""
+    data: tuple[Path, ...]
+    """Folders in BEIR's layout."""
+    run: str | None = None
+    """The first stage, as in ``collection.read_collection``."""
+    depth: int = DEFAULT_DEPTH
+    """The most documents to rerank for a query."""
+    variants: tuple[str, ...] = ()
+    """Variants of each bundle; those that suit this machine where empty."""
+    metrics: str = DEFAULT_METRICS
+    """As ir-measures names them."""
+    workers: int | None = None
+    cache_folder: Path | None = None
+    """Where scores are kept; nowhere where None."""
+    is_afresh: bool = False
+    """Forget the scores that are kept."""
