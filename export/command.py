@@ -101,12 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
         output = _Output(str(exported.folder), exported.manifest, stages.seconds)
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(output), indent=2) + b"\n")
     else:
-        size = sum(variant.size_bytes for variant in exported.manifest.variants.values())
-        seconds = sum(stages.seconds.values())
-        print(
-            f"\nBuilt {_shown(exported.folder)}: {size / 1e6:.0f} MB in {seconds:.0f} s. Try it with:"
-        )
-        print(f"  ranklet serve --model {_shown(exported.folder)}")
+        folder = _shown(exported.folder)
+        print(f"\nBuilt {folder} in {sum(stages.seconds.values()):.0f} s. Try it with:")
+        print(f"  ranklet serve --model {folder}")
     return 0
 
 

@@ -55,17 +55,16 @@ def convert(
         with stages.stage("Convert it to a graph"):
             inputs = torch_model.export_graph(name, model, work.exported_graph)
         encoder = PairEncoder.from_file(work.tokenizer, window_tokens=checkpoint.window_tokens)
-        with stages.stage("Score verification pairs with torch", total=len(texts)) as advance:
-            deadline = time.monotonic() + seconds
-            pairs: list[EncodedPair] = []
+        pairs = [encoder.encode_pair(encoder.encode_query(query), text) for query, text in texts]
+        with stages.stage("Score verification pairs with torch", total=len(pairs)) as advance:
+            feeds = (pair.feed(inputs) for pair in pairs)
             logits: list[float] = []
-            for query, document in texts:
-                pair = encoder.encode_pair(encoder.encode_query(query), document)
-                logits.append(torch_model.torch_logit(model, pair.feed(inputs)))
-                pairs.append(pair)
+            deadline = time.monotonic() + seconds
+            for logit in torch_model.torch_logits(model, feeds):
+                logits.append(logit)
                 advance()
-                if time.monotonic() > deadline and len(pairs) >= MIN_PAIRS:
+                if time.monotonic() > deadline and len(logits) >= MIN_PAIRS:
                     break
         window_tokens = checkpoint.window_tokens
         torch_tokenizer.require_same_ids(name, original, texts, pairs, window_tokens=window_tokens)
-    return Original(pairs, np.array(logits, np.float32), inputs)
+    return Original(pairs[: len(logits)], np.array(logits, np.float32), inputs)

@@ -32,6 +32,9 @@ _REPLACED = "replaced"
 _SWAP_CALLS = {"linux": ("renameat2", -100), "darwin": ("renameatx_np", -2)}
 """By platform: the function that exchanges two folders, and what stands for the current one."""
 
+_MODE = 0o644
+"""Of the bundle's files: some tools write for their user alone, and another one may serve."""
+
 _SWAP = 2
 """``RENAME_EXCHANGE`` of Linux, ``RENAME_SWAP`` of macOS."""
 
@@ -111,9 +114,9 @@ def work_folder(output: Path) -> Iterator[WorkFolder]:
         tempfile.tempdir = before
         shutil.rmtree(work, ignore_errors=True)
         os.close(lock)
-        for folder in made:
+        for parent in made:
             with suppress(OSError):  # not empty: the bundle is there
-                folder.rmdir()
+                parent.rmdir()
 
 
 def place(work: WorkFolder, output: Path, manifest: Manifest) -> None:
@@ -125,8 +128,10 @@ def place(work: WorkFolder, output: Path, manifest: Manifest) -> None:
     """
     write_manifest(work.path, manifest)
     written = work.path / MANIFEST_NAME
-    for path in [*work.bundle.iterdir(), work.bundle, written]:
+    for path in [*work.bundle.iterdir(), written]:
+        path.chmod(_MODE)
         _flush(path)
+    _flush(work.bundle)
     written.rename(work.bundle / MANIFEST_NAME)
     if not (output.exists() and _swap(work.bundle, output)):
         if output.exists():

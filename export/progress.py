@@ -24,16 +24,19 @@ class Stages:
         if total is not None:
             columns.insert(2, BarColumn())
         started = time.perf_counter()
-        with Progress(*columns, console=self._console, transient=True) as progress:
+        hidden = not self._console.is_terminal
+        with Progress(*columns, console=self._console, transient=True, disable=hidden) as progress:
             task = progress.add_task(title, total=total)
             yield lambda: progress.advance(task)
-        self.seconds[title] = time.perf_counter() - started
-        self._console.print(f"  {title:<44}{self.seconds[title]:>7.1f} s", highlight=False)
+        self._finish(title, started)
 
     @contextmanager
     def plain_stage(self, title: str) -> Iterator[None]:
         """Time what runs inside and shows progress of its own."""
         started = time.perf_counter()
         yield
+        self._finish(title, started)
+
+    def _finish(self, title: str, started: float) -> None:
         self.seconds[title] = time.perf_counter() - started
-        self._console.print(f"  {title:<44}{self.seconds[title]:>7.1f} s", highlight=False)
+        self._console.print(f"  {title:<40}{self.seconds[title]:>7.1f} s", highlight=False)

@@ -24,8 +24,9 @@ def print_report(
     console.print(table)
     console.print(
         f"Differences to the torch model over {verification.pairs} pairs, in standard deviations "
-        f"of its logits ({verification.logit_std:.3f}).\nLimits: {verification.max_difference_fp32:g} "
-        f"for fp32, Kendall's tau of {verification.min_kendall_tau:g} for quantized variants.",
+        f"of its logits\n({verification.logit_std:.3f}); limits: "
+        f"{verification.max_difference_fp32:g} for fp32, Kendall's tau of "
+        f"{verification.min_kendall_tau:g} for int8.",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,7 +1,8 @@
 """The torch model: the original that every graph is made from and held against."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from ranklet.runtime.arrays import IntArray
+from ranklet.runtime.processor import usable_cores
 
 from .errors import ExportError, UnsupportedCheckpointError, first_line
 
@@ -79,12 +81,25 @@ def export_graph(source: str, model: PreTrainedModel, target: Path) -> tuple[str
     return tuple(inputs)
 
 
-def torch_logit(model: PreTrainedModel, feed: Mapping[str, IntArray]) -> float:
-    """Compute the logit of one pair, whose inputs have shape (1, tokens).
+def torch_logits(
+    model: PreTrainedModel, feeds: Iterable[Mapping[str, IntArray]]
+) -> Iterator[float]:
+    """Compute the logits of pairs, whose inputs have shape (1, tokens) each, in their order.
+
+    A core works on a pair of its own, as in the runtime: cores that share a pair wait for each
+    other, and for long where the machine has other things to do.
 
     Raises:
-        ExportError: the model cannot compute it.
+        ExportError: the model cannot compute them.
     """
+    pool = ThreadPoolExecutor(usable_cores(), initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(lambda feed: _logit(model, feed), feeds)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _logit(model: PreTrainedModel, feed: Mapping[str, IntArray]) -> float:
     inputs = {name: torch.from_numpy(values) for name, values in feed.items()}
     try:
         with torch.inference_mode():
