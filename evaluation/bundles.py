@@ -6,14 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from ranklet.runtime.bundle import choose_variant
-from ranklet.runtime.manifest import (
-    MANIFEST_NAME,
-    Manifest,
-    ProcessorFamily,
-    Variant,
-    read_manifest,
-)
+from ranklet.runtime.manifest import Manifest, ProcessorFamily, Variant, read_manifest
 from ranklet.runtime.processor import Processor, detect_processor
 from ranklet.runtime.sessions import cuda_is_available
 
@@ -25,10 +21,10 @@ class BundleVariant:
     model: str
     """The bundle's name; its folder where two bundles have the same name."""
     folder: Path
-    manifest_sha256: str
-    """Fixes the bytes of all files, since the manifest holds their checksums."""
     name: str
     variant: Variant
+    digest: str
+    """sha256 of all that decides the scores: the files' checksums and how they are fed."""
 
     @property
     def label(self) -> str:
@@ -54,10 +50,20 @@ def list_variants(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Bu
     families = _usable_families(processor)
     variants: list[BundleVariant] = []
     for model, (folder, manifest) in zip(models, manifests.items(), strict=True):
-        digest = hashlib.sha256((folder / MANIFEST_NAME).read_bytes()).hexdigest()
         for name, variant in _choose(manifest, processor, families, names):
-            variants.append(BundleVariant(model, folder, digest, name, variant))
+            digest = _digest(manifest, variant)
+            variants.append(BundleVariant(model, folder, name, variant, digest))
     return variants
+
+
+def _digest(manifest: Manifest, variant: Variant) -> str:
+    what = (
+        [file.sha256 for file in (manifest.tokenizer, *variant.files)],
+        manifest.window_tokens,
+        manifest.graph_inputs,
+        variant.processors,
+    )
+    return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
 
 
 def _choose(

@@ -76,8 +76,7 @@ def cache_for(
 ) -> ScoreCache:
     """Give the cache of a variant on a collection, in ``folder``."""
     what = [
-        variant.manifest_sha256,
-        variant.name,
+        variant.digest,
         collection.digest,
         ort.__version__,
         detect_processor().description,
