@@ -68,6 +68,12 @@ def blocks(text: str) -> Iterator[Block]:
         )
 
 
+def environment() -> dict[str, str]:
+    """Give an environment in which ``ranklet`` and ``python`` are the ones under test."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path}
+
+
 def generated(text: str) -> str:
     """Run the commands of the generated parts and give the text with what they print."""
 
