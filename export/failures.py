@@ -1,9 +1,12 @@
 """Failures of the machine, told in one line."""
 
 import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ranklet.runtime.errors import RankletError
 
 from .errors import DownloadError, ExportError, OutputError, first_line
 
@@ -22,8 +25,12 @@ _FULL_IN_WORDS = {
 
 
 @contextmanager
-def named_failures(output: Path) -> Iterator[None]:
+def named_failures(output: Path, work: Path | None = None) -> Iterator[None]:
     """Turn what the operating system refuses into an ``ExportError``.
+
+    Args:
+        output: Where the bundle goes.
+        work: The folder that is written to inside.
 
     Raises:
         OutputError: the disk below ``output`` is full.
@@ -31,15 +38,26 @@ def named_failures(output: Path) -> Iterator[None]:
     """
     try:
         yield
-    except DownloadError:  # speaks of the cache, which may lie on another disk
+    except (DownloadError, OutputError):  # they tell already; a download fills another disk
         raise
     except Exception as error:
-        if (problem := _lack_of_space(error)) is not None:
-            hint = "an export needs about six times the size of the model in fp32"
-            raise OutputError(output, f"{problem}; {hint}") from error
+        if (problem := _lack_of_space(error) or _lack_of_room(error, work)) is not None:
+            raise OutputError(output, problem) from error
         if isinstance(error, OSError) and not isinstance(error, ExportError):
             raise ExportError(first_line(error)) from error
         raise
+
+
+def _lack_of_room(error: Exception, work: Path | None) -> str | None:
+    """Tell whether too little room explains an error that does not speak of it.
+
+    Some tools cut their files short without noticing, and fail when they read them back.
+    """
+    if work is None or isinstance(error, RankletError):
+        return None
+    free = shutil.disk_usage(work).free
+    written = sum(path.stat().st_size for path in work.rglob("*"))
+    return None if free > written else f"the disk is full, only {free / 1e6:.0f} MB are left"
 
 
 def _lack_of_space(error: BaseException | None) -> str | None:

@@ -108,7 +108,7 @@ def _explain(error: Exception, revision: str | None) -> str:
     if status is not None:
         return _explain_status(status)
     if isinstance(error, LocalEntryNotFoundError) and constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set and the model is not in the cache"
+        return "HF_HUB_OFFLINE is set, it is not in the cache, and there is no such folder here"
     if isinstance(error, OSError) and error.errno is None:
         return (
             f"{constants.ENDPOINT} cannot be reached, or the connection broke off: run the export "

@@ -78,7 +78,7 @@ def export_bundle(
         require_replaceable(output)
         with stages.plain_stage("Check the source"):
             checkpoint = open_checkpoint(request.source, revision=request.revision)
-        with work_folder(output) as work:
+        with work_folder(output) as work, named_failures(output, work.path):
             job = _Job(request, specs, checkpoint, work, stages)
             manifest = _build(job, name, on_report)
             with stages.stage("Move the bundle to its place"):
@@ -176,12 +176,14 @@ def _require_parity(job: _Job, original: Original, variants: Mapping[str, Varian
 
 
 def _parity_error(spec: VariantSpec, report: VariantReport) -> ParityError:
+    found, measure = report.max_difference, "the largest difference in standard deviations"
+    if spec.precision == "fp32":
+        return ParityError(spec.name, measure=measure, found=found, limit=MAX_DIFFERENCE_FP32)
+    limit = MAX_DIFFERENCE_FP16
     if spec.precision == "int8":
-        tau = report.kendall_tau
-        return ParityError(spec.name, measure="Kendall's tau", found=tau, limit=MIN_KENDALL_TAU)
-    limit = MAX_DIFFERENCE_FP32 if spec.precision == "fp32" else MAX_DIFFERENCE_FP16
-    measure = "the largest difference, in standard deviations of the logits,"
-    return ParityError(spec.name, measure=measure, found=report.max_difference, limit=limit)
+        found, measure, limit = report.kendall_tau, "Kendall's tau", MIN_KENDALL_TAU
+    hint = " (--allow-degraded keeps it)"
+    return ParityError(spec.name, measure=measure, found=found, limit=limit, hint=hint)
 
 
 def _tool_versions() -> dict[str, str]:

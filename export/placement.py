@@ -24,7 +24,7 @@ from ranklet.runtime.manifest import (
     write_manifest,
 )
 
-from .errors import OutputError
+from .errors import OutputError, first_line
 
 _REPLACED = "replaced"
 """Name of an old bundle on its way out."""
@@ -94,12 +94,15 @@ def work_folder(output: Path) -> Iterator[WorkFolder]:
     Folders that killed exports to the same place left are removed first. What libraries put into
     temporary files meanwhile goes into the folder, too.
     """
-    made = _make_parents(output.parent)
     prefix = f".{output.name}.building-"
+    made = _make_parents(output)
     for path in output.parent.iterdir():
         if path.name.startswith(prefix):
             _remove_stale(path, output)
-    work = Path(tempfile.mkdtemp(prefix=prefix, dir=output.parent))
+    try:
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=output.parent))
+    except OSError as error:
+        raise OutputError(output, first_line(error)) from error
     lock = os.open(work, os.O_RDONLY)
     before = tempfile.tempdir
     try:
@@ -158,10 +161,13 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _make_parents(folder: Path) -> list[Path]:
-    """Make ``folder`` and the folders above it; gives those that were missing, deepest first."""
-    missing = [path for path in [folder, *folder.parents] if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+def _make_parents(output: Path) -> list[Path]:
+    """Make the folders above ``output``; gives those that were missing, deepest first."""
+    missing = [path for path in output.parents if not path.exists()]
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(output, first_line(error)) from error
     return missing
 
 
