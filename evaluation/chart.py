@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from .labels import Box, Label, place_labels
 from .report import FIRST_STAGE, Row
 
 _WIDTH, _HEIGHT = 760, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 20, 48
-_LABEL_HEIGHT = 15
-_LABEL_WIDTH_A_LETTER = 6.6
+_RADIUS = 6
 _TICKS = 5
 
 
@@ -67,7 +67,7 @@ def draw_chart(rows: Sequence[Row], metric: str) -> str:
         *_vertical_axis(y, metric),
         *_horizontal_axis(x),
         *(_baseline(row, y, metric) for row in baselines),
-        *_draw_points(points),
+        *_draw_points(points, [_baseline_label(row, y, metric).box for row in baselines]),
         "</svg>",
     ]
     return "\n".join(parts)
@@ -129,34 +129,34 @@ def _round_step(rough: float) -> float:
     return next(step * power for step in (1, 2, 5, 10) if step * power >= rough * 0.999)
 
 
+def _baseline_label(row: Row, y: _Scale, metric: str) -> Label:
+    quality = row.quality[metric]
+    return Label(
+        f"{row.model}, {row.variant}: {quality:.4f}", _LEFT + 6, y.place(quality) - 9, "start"
+    )
+
+
 def _baseline(row: Row, y: _Scale, metric: str) -> str:
     place = y.place(row.quality[metric])
     return (
         f'<line class="baseline" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{place:.1f}"'
-        f' y2="{place:.1f}"/><text class="tick" x="{_LEFT + 6}" y="{place - 5:.1f}">'
-        f"{escape(f'{row.model}, {row.variant}: {row.quality[metric]:.4f}')}</text>"
+        f' y2="{place:.1f}"/>' + _text(_baseline_label(row, y, metric), kind="tick")
     )
 
 
-def _draw_points(points: Sequence[_Point]) -> list[str]:
-    """Draw points with their labels beside them, moved down where they would overlap."""
-    parts: list[str] = []
-    taken: list[tuple[float, float, float]] = []
-    for point in sorted(points, key=lambda point: point.y):
-        width = len(point.label) * _LABEL_WIDTH_A_LETTER
-        is_left = point.x + 12 + width > _WIDTH - _RIGHT
-        start = point.x - 12 - width if is_left else point.x + 12
-        height = point.y + 4
-        for other_start, other_end, other_height in sorted(taken, key=lambda label: label[2]):
-            overlaps = start < other_end and other_start < start + width
-            if overlaps and abs(height - other_height) < _LABEL_HEIGHT:
-                height = other_height + _LABEL_HEIGHT
-        taken.append((start, start + width, height))
-        anchor = "label end" if is_left else "label"
-        parts.append(
-            f'<circle class="point" cx="{point.x:.1f}" cy="{point.y:.1f}" r="6">'
-            f"<title>{escape(f'{point.label}: {point.tooltip}')}</title></circle>"
-            f'<text class="{anchor}" x="{point.x + (-12 if is_left else 12):.1f}"'
-            f' y="{height:.1f}">{escape(point.label)}</text>'
-        )
-    return parts
+def _draw_points(points: Sequence[_Point], taken: Sequence[Box]) -> list[str]:
+    within = Box(_LEFT, 0, _WIDTH, _HEIGHT - _BOTTOM)
+    places = [(point.x, point.y, point.label) for point in points]
+    labels = place_labels(places, within=within, radius=_RADIUS, taken=taken)
+    return [
+        f'<circle class="point" cx="{point.x:.1f}" cy="{point.y:.1f}" r="{_RADIUS}">'
+        f"<title>{escape(f'{point.label}: {point.tooltip}')}</title></circle>" + _text(label)
+        for point, label in zip(points, labels, strict=True)
+    ]
+
+
+def _text(label: Label, *, kind: str = "label") -> str:
+    return (
+        f'<text class="{kind} {label.anchor}" x="{label.x:.1f}" y="{label.y + 4:.1f}">'
+        f"{escape(label.text)}</text>"
+    )
