@@ -6,6 +6,7 @@ Nothing is computed here: names go in, values come out.
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
+from subprocess import SubprocessError
 
 import ir_measures
 import numpy as np
@@ -48,10 +49,7 @@ def parse_metrics(text: str) -> list[Metric]:
         raise MetricError(text, "is not a list of metrics") from error
     nodes = body.elts if isinstance(body, ast.Tuple) else [body]
     measures = [_parse(ast.unparse(node).replace(" ", ""), node) for node in nodes]
-    metrics = {str(measure): Metric(str(measure), measure) for measure in measures}
-    for metric in metrics.values():
-        _check(metric)
-    return list(metrics.values())
+    return [Metric(name, measure) for name, measure in {str(one): one for one in measures}.items()]
 
 
 def _parse(text: str, node: ast.expr) -> ir_measures.Measure:
@@ -69,22 +67,23 @@ def _parse(text: str, node: ast.expr) -> ir_measures.Measure:
     if node.id not in ir_measures.measures.registry:
         raise MetricError(text, f"ir-measures knows no {node.id}")
     try:
-        measure = ir_measures.measures.registry[node.id](
-            **{str(keyword.arg): ast.literal_eval(keyword.value) for keyword in keywords}
-        )
-        return measure if cutoff is None else measure @ ast.literal_eval(cutoff)
+        parameters = {keyword.arg or "**": ast.literal_eval(keyword.value) for keyword in keywords}
+        measure = ir_measures.measures.registry[node.id](**parameters)
+        measure = measure if cutoff is None else measure @ ast.literal_eval(cutoff)
     except ValueError as error:
         raise MetricError(text, "has a parameter that is not a plain value") from error
+    _check(text, measure)
+    return measure
 
 
-def _check(metric: Metric) -> None:
-    """Compute the metric once, so that it fails before hours of scoring and not after."""
+def _check(text: str, measure: ir_measures.Measure) -> None:
+    """Compute the measure once, so that it fails before hours of scoring and not after."""
     try:
-        metric.measure.validate_params()
-        ir_measures.evaluator([metric.measure], {"q": {"d": 1}}).calc({"q": {"d": 1.0}})
-    except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        measure.validate_params()
+        ir_measures.evaluator([measure], {"q": {"d": 1}}).calc({"q": {"d": 1.0}})
+    except (AssertionError, RuntimeError, SubprocessError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise MetricError(metric.name, reason) from error
+        raise MetricError(text, reason) from error
 
 
 def measure_run(metrics: Sequence[Metric], qrels: Qrels, scores: Scores) -> dict[str, Quality]:

@@ -5,6 +5,7 @@ and B. Carterette, "A comparison of statistical significance tests for informati
 evaluation", CIKM 2007 (https://doi.org/10.1145/1321440.1321528). Queries are what is resampled.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -97,15 +98,18 @@ def _interval(
         ]
         return combine(means[0], means[1])
 
-    result = stats.bootstrap(
-        [np.arange(len(values), dtype=np.float64) for values, _ in collections],
-        statistic,
-        n_resamples=_RESAMPLES,
-        batch=_BATCH,
-        vectorized=True,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    )
+    with warnings.catch_warnings():
+        # Where the first system's mean is 0 in a draw there is no share, and so no interval.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        result = stats.bootstrap(
+            [np.arange(len(values), dtype=np.float64) for values, _ in collections],
+            statistic,
+            n_resamples=_RESAMPLES,
+            batch=_BATCH,
+            vectorized=True,
+            confidence_level=CONFIDENCE,
+            method="percentile",
+            rng=np.random.default_rng(SEED),
+        )
     low, high = (float(bound) for bound in result.confidence_interval)
     return (low, high) if np.isfinite([low, high]).all() else None
