@@ -64,7 +64,7 @@ constraints:
 	  --always-make
 
 constraints/serving.txt: REQUIREMENTS = '.[service]' --group test
-constraints/development.txt: REQUIREMENTS = '.[service,export]' --group dev
+constraints/development.txt: REQUIREMENTS = '.[service,export,eval]' --group dev
 constraints/serving.txt constraints/development.txt:
 	$(PYTHON) -m venv --clear build/venv
 	build/venv/bin/pip install --quiet --upgrade pip setuptools
@@ -102,7 +102,7 @@ $(DEVELOPMENT): pyproject.toml constraints/development.txt constraints/torch.txt
 	@$(install_torch)
 	@echo 'Installing the tools for development into $(VENV)'
 	@$(PIP) --constraint constraints/development.txt --no-build-isolation \
-	  --editable '.[service,export]' --group dev
+	  --editable '.[service,export,eval]' --group dev
 	@touch $@ $(EXPORT) $(SERVICE)
 
 # A torch that is there already and new enough for pyproject.toml is left as it is.

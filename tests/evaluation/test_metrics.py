@@ -105,4 +105,4 @@ class TestComparison:
         assert 0 < comparison.p_value <= 1
         assert comparison.difference_interval is not None
         low, high = comparison.difference_interval
-        assert low <= high
+        assert low <= high + 1e-9
