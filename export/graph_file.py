@@ -1,4 +1,4 @@
-"""Graphs on disk: one file, or a file and its external data where protobuf's 2 GB end."""
+"""Graphs on disk: one file, or a file and its external data."""
 
 from pathlib import Path
 
@@ -15,16 +15,26 @@ def load_graph(path: Path) -> onnx.ModelProto:
     return onnx.load(path)
 
 
-def save_graph(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+def save_graph(
+    model: onnx.ModelProto, path: Path, *, mapped_weights: bool = False
+) -> tuple[Path, ...]:
     """Save a graph to ``path``, its weights to ``path`` + ".data" where they are too large.
+
+    Args:
+        model: The graph; its weights are no longer usable where they are saved apart.
+        path: The ``.onnx`` file.
+        mapped_weights: Save the weights apart whatever their size: onnxruntime maps such a file
+            into memory instead of copying it.
 
     Returns:
         The files, the graph first.
     """
-    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) < _LARGEST_FILE_BYTES:
+    weight_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if not mapped_weights and weight_bytes < _LARGEST_FILE_BYTES:
         onnx.save(model, path)
         return (path,)
     data = path.with_name(path.name + DATA_SUFFIX)
+    data.unlink(missing_ok=True)  # onnx would append to it
     onnx.save(
         model, path, save_as_external_data=True, all_tensors_to_one_file=True, location=data.name
     )

@@ -8,13 +8,14 @@ the rounding of fp32.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import onnx
-from onnx import AttributeProto, GraphProto, NodeProto
+from onnx import GraphProto, NodeProto
 
 from .graph_shapes import GraphShapes, infer_graph_shapes
+from .graph_writer import captured_names
 from .row_rewriting import rewrite_rows
 from .row_rules import RowAxes, constant_axes, node_axis, row_axes
 
@@ -41,10 +42,7 @@ def prune_to_first_token(model: onnx.ModelProto) -> bool:
     plan = _plan(model.graph, graph)
     if plan.matrix_products == 0:
         return False
-    nodes = rewrite_rows(model.graph, graph, axes=plan.axes, needs=plan.needs)
-    del model.graph.node[:]
-    model.graph.node.extend(_without_dead(nodes, model.graph))
-    del model.graph.value_info[:]  # it may hold shapes from before
+    rewrite_rows(model, graph, axes=plan.axes, needs=plan.needs)
     return True
 
 
@@ -81,7 +79,7 @@ def _plan(graph: GraphProto, shapes: GraphShapes) -> _Plan:
         elif _selects_first_token(node, shapes):
             plan.want(node.input[:1], [_SEQUENCE_AXIS])
         elif not _reads_known_shape(node, shapes):
-            names = [*node.input, *_captured_names(node)]
+            names = [*node.input, *captured_names(node)]
             plan.want(names, [None] * len(names))
     return plan
 
@@ -112,24 +110,3 @@ def _selects_first_token(node: NodeProto, shapes: GraphShapes) -> bool:
 def _reads_known_shape(node: NodeProto, shapes: GraphShapes) -> bool:
     """Whether ``node`` reads a shape that can be told without its input."""
     return node.op_type == "Shape" and shapes.can_build(shapes.shapes.get(node.input[0]))
-
-
-def _captured_names(node: NodeProto) -> Iterator[str]:
-    """Give the names that the branches and bodies of ``node`` read, those from outside included."""
-    for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
-            yield from (value.name for value in attribute.g.output)
-            for inner in attribute.g.node:
-                yield from inner.input
-                yield from _captured_names(inner)
-
-
-def _without_dead(nodes: Sequence[NodeProto], graph: GraphProto) -> list[NodeProto]:
-    """Leave out the nodes that nothing reads any more, as the arithmetic of old shapes."""
-    read = {value.name for value in graph.output}
-    kept: list[NodeProto] = []
-    for node in reversed(nodes):
-        if not read.isdisjoint(node.output):
-            read.update([*node.input, *_captured_names(node)])
-            kept.append(node)
-    return kept[::-1]

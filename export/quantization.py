@@ -1,19 +1,16 @@
 """The variants of a bundle and how each is made from the plain fp32 graph."""
 
-import logging
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
 
 from ranklet.runtime.manifest import Precision, ProcessorFamily
 
-EXTERNAL_DATA_SUFFIX = ".data"
-"""Added to a graph's file name for the file that holds its weights."""
+from .graph_file import load_graph, save_graph
+from .int8_graph import quantize_graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +35,16 @@ VARIANTS: dict[str, VariantSpec] = {
             "int8",
             "int8",
             "int8-dot",
-            "weights 8 bits signed per channel, activations 8 bits dynamic",
+            "8-bit weights, a scale an output; 8-bit activations, a scale a token",
         ),
         VariantSpec(
             "int8-avx2",
             "int8",
             "avx2",
-            "weights 7 bits signed per channel, activations 8 bits dynamic",
+            "7-bit weights, a scale an output; 8-bit activations, a scale a token",
             {"session.x64quantprecision": "1"},
         ),
-        VariantSpec("fp16", "fp16", "cuda", "fused, weights and activations 16 bits"),
+        VariantSpec("fp16", "fp16", "cuda", "fused, 16-bit weights and activations"),
     )
 }
 """Every variant that can be built, by name, the reference first."""
@@ -64,66 +61,30 @@ def build_variant(spec: VariantSpec, *, source: Path, target: Path) -> tuple[Pat
     Returns:
         The files written: the graph, then its external data if it has any.
     """
-    _BUILDERS[spec.name](source, target)
-    data = target.with_name(target.name + EXTERNAL_DATA_SUFFIX)
-    return (target, data) if data.exists() else (target,)
+    return _BUILDERS[spec.name](load_graph(source), target)
 
 
-def _build_fp32(source: Path, target: Path) -> None:
-    _save(onnx.load(source), target, external=True)
+def _build_fp32(model: onnx.ModelProto, target: Path) -> tuple[Path, ...]:
+    return save_graph(model, target, mapped_weights=True)
 
 
-def _build_int8(source: Path, target: Path) -> None:
-    _quantize(source, target, seven_bits=False)
+def _build_int8(model: onnx.ModelProto, target: Path) -> tuple[Path, ...]:
+    quantize_graph(model, weight_bits=8)
+    return save_graph(model, target)
 
 
-def _build_int8_avx2(source: Path, target: Path) -> None:
-    _quantize(source, target, seven_bits=True)
+def _build_int8_avx2(model: onnx.ModelProto, target: Path) -> tuple[Path, ...]:
+    quantize_graph(model, weight_bits=7)
+    return save_graph(model, target)
 
 
-def _quantize(source: Path, target: Path, *, seven_bits: bool) -> None:
-    with _silenced_root_logger():
-        quantize_dynamic(
-            source,
-            target,
-            per_channel=True,
-            reduce_range=seven_bits,
-            weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},
-        )
-
-
-def _build_fp16(source: Path, target: Path) -> None:
-    fused = optimizer.optimize_model(str(source), model_type="bert", opt_level=0, use_gpu=True)
+def _build_fp16(model: onnx.ModelProto, target: Path) -> tuple[Path, ...]:
+    fused = optimizer.optimize_model(model, model_type="bert", opt_level=0, use_gpu=True)
     fused.convert_float_to_float16(keep_io_types=True)
-    _save(fused.model, target, external=False)
+    return save_graph(fused.model, target)
 
 
-def _save(model: onnx.ModelProto, target: Path, *, external: bool) -> None:
-    """Write a graph, its weights apart if asked to or if one file cannot hold them."""
-    if not external and model.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF:
-        onnx.save_model(model, target)
-        return
-    location = target.name + EXTERNAL_DATA_SUFFIX
-    onnx.save_model(model, target, save_as_external_data=True, location=location)
-
-
-@contextmanager
-def _silenced_root_logger() -> Generator[None]:
-    """Drop what onnxruntime logs through the root logger: advice to run its own preprocessing."""
-    root = logging.getLogger()
-    root.addFilter(_nothing)
-    try:
-        yield
-    finally:
-        root.removeFilter(_nothing)
-
-
-def _nothing(_record: logging.LogRecord) -> bool:
-    return False
-
-
-_BUILDERS: dict[str, Callable[[Path, Path], None]] = {
+_BUILDERS: dict[str, Callable[[onnx.ModelProto, Path], tuple[Path, ...]]] = {
     "fp32": _build_fp32,
     "int8": _build_int8,
     "int8-avx2": _build_int8_avx2,

@@ -1,0 +1,141 @@
+"""Turns a graph's matrix products and embeddings into 8-bit integers, with one scale a token.
+
+onnxruntime's own dynamic quantization takes one scale for all activations of a tensor. But a few
+tokens have activations ten times larger than those of the others, in one or two channels, and leave
+the others a handful of steps. Here each token's row has its own scale, found as it is computed:
+
+    scale = max |row| / 127        integers = round(row / scale) + 128
+
+That more than halves the error of the logits at the same speed, needs no data to calibrate on, and
+takes only operators that every build of onnxruntime has.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from ranklet.runtime.arrays import Float32Array
+
+from .activations import TokenActivations
+from .graph_shapes import GraphShapes, infer_graph_shapes
+from .graph_writer import GraphWriter
+from .int8_weights import Int8Array, quantize_columns, quantize_rows
+
+_MIN_WEIGHTS = 2**14
+"""Smaller matrices and tables stay in fp32: nothing is gained there, in time or in size."""
+
+
+def quantize_graph(model: onnx.ModelProto, *, weight_bits: int) -> int:
+    """Quantize ``model`` in place.
+
+    Args:
+        model: A plain fp32 graph with its weights, pruned or not, of operator set 13 or later.
+        weight_bits: 8, or 7 for processors that add two products in 16 bits.
+
+    Returns:
+        How many matrix products are computed in integers. Those whose weights are no constants or
+        whose activations are no rows of tokens stay as they are.
+    """
+    shapes = infer_graph_shapes(model)
+    writer = GraphWriter(model, prefix="int8")
+    quantizer = _Quantizer(model, shapes, writer, weight_bits)
+    for node in model.graph.node:
+        quantizer.add(node)
+    writer.finish()
+    return quantizer.matrix_products
+
+
+_Quantize = Callable[[Float32Array], tuple[Int8Array, Float32Array]]
+
+
+class _Quantizer:
+    def __init__(
+        self, model: onnx.ModelProto, shapes: GraphShapes, writer: GraphWriter, weight_bits: int
+    ) -> None:
+        self.matrix_products = 0
+        self._weights = {
+            tensor.name: tensor
+            for tensor in model.graph.initializer
+            if tensor.data_type == TensorProto.FLOAT
+            and len(tensor.dims) == 2  # noqa: PLR2004 - a matrix
+            and math.prod(tensor.dims) >= _MIN_WEIGHTS
+        }
+        self._quantized: dict[str, tuple[str, str]] = {}
+        self._writer = writer
+        self._weight_bits = weight_bits
+        self._activations = TokenActivations(model, shapes, writer)
+
+    def add(self, node: NodeProto) -> None:
+        """Add ``node`` in integers where that is possible, as it is otherwise."""
+        if node.op_type == "Gather" and node.input[0] in self._weights:
+            self._add_embedding(node)
+        elif self._is_product(node) and self._activations.can_quantize(node.input[0]):
+            self._add_product(node)
+        else:
+            self._writer.nodes.append(node)
+
+    def _is_product(self, node: NodeProto) -> bool:
+        """Whether ``node`` multiplies activations by constant weights."""
+        if node.op_type == "MatMul":
+            return node.input[1] in self._weights
+        attributes = {attribute.name: attribute for attribute in node.attribute}
+        return (
+            node.op_type == "Gemm"
+            and node.input[1] in self._weights
+            and not ("transA" in attributes and attributes["transA"].i)
+            and all(attributes[name].f == 1.0 for name in ("alpha", "beta") if name in attributes)
+        )
+
+    def _add_product(self, node: NodeProto) -> None:
+        tokens = self._activations.quantize(node.input[0])
+        weights, scales = self._quantize_weights(node)
+        one = self._writer.constant(1.0, np.float32, "one")
+        inputs = [tokens.integers, weights, one, scales, tokens.zero]
+        output = node.output[0]
+        unscaled = self._writer.node(
+            "MatMulIntegerToFloat", inputs, f"{output}/unscaled", domain="com.microsoft"
+        )
+        bias = node.input[2:3] if node.op_type == "Gemm" else []
+        product = f"{output}/without_bias" if bias else output
+        nodes = [helper.make_node("Mul", [unscaled, tokens.scales], [product], node.name)]
+        nodes += [helper.make_node("Add", [product, name], [output]) for name in bias]
+        self._writer.nodes.extend(nodes)
+        self.matrix_products += 1
+
+    def _quantize_weights(self, node: NodeProto) -> tuple[str, str]:
+        """Add the weights of ``node``, a column an output, and give the names of both tensors."""
+        name = node.input[1]
+        if not any(attribute.name == "transB" and attribute.i for attribute in node.attribute):
+            return self._add_weights(name, self._quantize_columns)
+        return self._add_weights(name, lambda rows: self._quantize_columns(rows.T), "/transposed")
+
+    def _quantize_columns(self, weights: Float32Array) -> tuple[Int8Array, Float32Array]:
+        return quantize_columns(weights, bits=self._weight_bits)
+
+    def _add_weights(self, name: str, quantize: _Quantize, suffix: str = "") -> tuple[str, str]:
+        """Add the integers and the scales of weights once, and give the names of both tensors."""
+        key = name + suffix
+        if key not in self._quantized:
+            integers, scales = quantize(numpy_helper.to_array(self._weights[name]))
+            self._quantized[key] = (
+                self._writer.constant(integers, np.int8, key),
+                self._writer.constant(scales, np.float32, f"{key}/scales"),
+            )
+        return self._quantized[key]
+
+    def _add_embedding(self, node: NodeProto) -> None:
+        """Look up integers and their row's scale; only the rows that are read become floats."""
+        name, indices = node.input
+        table, table_scales = self._add_weights(name, quantize_rows)
+        output = node.output[0]
+        integers_read = self._writer.node("Gather", [table, indices], f"{output}/integers", axis=0)
+        floats = self._writer.node(
+            "Cast", [integers_read], f"{output}/floats", to=TensorProto.FLOAT
+        )
+        scales_read = self._writer.node(
+            "Gather", [table_scales, indices], f"{output}/scales", axis=0
+        )
+        self._writer.nodes.append(helper.make_node("Mul", [floats, scales_read], [output]))
