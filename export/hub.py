@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 
 from .errors import DownloadError, first_line
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 _DESCRIPTION = ("*.json", "*.txt", "README.md")
 """All of a checkpoint but its weights."""
@@ -55,13 +55,13 @@ def fetch_description(repo_id: str, revision: str | None) -> HubModel:
     if constants.HF_HUB_OFFLINE:
         folder = _snapshot(repo_id, revision, ["*"])
         return HubModel(repo_id, folder.name, None, folder)
+    folder = _snapshot(repo_id, revision, _DESCRIPTION)
+    commit = folder.name
     try:
-        info = HfApi().model_info(repo_id, revision=revision)
+        info = HfApi().model_info(repo_id, revision=commit)
     except (OSError, ValueError) as error:
         raise DownloadError(repo_id, _explain(error, revision)) from error
-    commit = info.sha or revision or "main"
     files = tuple(sibling.rfilename for sibling in info.siblings or ())
-    folder = _snapshot(repo_id, commit, _DESCRIPTION)
     return HubModel(repo_id, commit, files, folder)
 
 

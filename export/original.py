@@ -9,6 +9,7 @@ import numpy as np
 from ranklet.runtime.arrays import Float32Array
 from ranklet.runtime.tokenization import EncodedPair, PairEncoder
 
+from . import torch_model, torch_tokenizer
 from .checkpoint import Checkpoint
 from .placement import WorkFolder
 from .progress import Stages
@@ -46,9 +47,6 @@ def convert(
     name = checkpoint.source.checkpoint
     with quiet_libraries():
         with stages.stage("Load the torch model"):
-            # Seconds of imports, which belong to this stage and are as noisy as the rest.
-            from . import torch_model, torch_tokenizer  # noqa: PLC0415
-
             model = torch_model.load_model(name, checkpoint.folder)
             original = torch_tokenizer.load_tokenizer(name, checkpoint.folder)
             torch_tokenizer.write_tokenizer(original, work.tokenizer)

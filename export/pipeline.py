@@ -1,43 +1,21 @@
-"""The export: from a checkpoint to a bundle in its place, stage by stage."""
+"""The export: from a checkpoint to a bundle in its place.
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+What is light comes first: a source that is refused, or an output that cannot be written, is told
+before the libraries are imported that convert models.
+"""
+
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
-import msgspec
+from ranklet.runtime.manifest import Manifest
 
-from ranklet import __version__
-from ranklet.runtime.manifest import Manifest, Variant, VariantReport, Verification
-
-from .checkpoint import Checkpoint, open_checkpoint
-from .checksum import describe_file
-from .errors import ExportError, ParityError
+from .checkpoint import open_checkpoint
 from .failures import named_failures
-from .graph_file import graph_inputs, load_graph, save_graph
-from .original import Original, convert
-from .placement import WorkFolder, place, require_replaceable, work_folder
+from .job import Job, ReportPrinter
+from .placement import place, require_replaceable, work_folder
 from .progress import Stages
-from .pruning import prune_to_first_token
-from .quantization import VARIANTS, VariantSpec, build_variant
+from .quiet import quiet_libraries
 from .request import ExportRequest
-from .verification import (
-    MAX_DIFFERENCE_FP16,
-    MAX_DIFFERENCE_FP32,
-    MIN_KENDALL_TAU,
-    verify_graph,
-)
-from .verification_text import load_pairs
-
-ReportPrinter = Callable[[Mapping[str, Variant], Verification], None]
-
-_VERIFICATION_SECONDS = 300.0
-"""For torch and all variants together."""
-
-_REFERENCE = "fp32"
-
-_TOOLS = ("onnx", "onnxruntime", "optimum", "optimum-onnx", "tokenizers", "torch", "transformers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +24,6 @@ class ExportedBundle:
 
     folder: Path
     manifest: Manifest
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """An export under way."""
-
-    request: ExportRequest
-    specs: tuple[VariantSpec, ...]
-    checkpoint: Checkpoint
-    work: WorkFolder
-    stages: Stages
 
 
 def export_bundle(
@@ -73,118 +40,16 @@ def export_bundle(
         ExportError: nothing was built, and nothing is left behind.
     """
     name, output = request.place()
-    specs = _choose(request.variants)
+    request.require_known_variants()
     with named_failures(output):
         require_replaceable(output)
         with stages.plain_stage("Check the source"):
             checkpoint = open_checkpoint(request.source, revision=request.revision)
+        with stages.stage("Import the tools"), quiet_libraries():
+            from .build import build_bundle  # noqa: PLC0415 - torch alone takes seconds
         with work_folder(output) as work, named_failures(output, work.path):
-            job = _Job(request, specs, checkpoint, work, stages)
-            manifest = _build(job, name, on_report)
+            job = Job(name, request, checkpoint, work, stages, on_report)
+            manifest = build_bundle(job)
             with stages.stage("Move the bundle to its place"):
                 place(work, output, manifest)
     return ExportedBundle(output, manifest)
-
-
-def _choose(names: Sequence[str]) -> tuple[VariantSpec, ...]:
-    unknown = [name for name in names if name not in VARIANTS]
-    if unknown or not names:
-        message = f"the variants are {', '.join(VARIANTS)}, not {', '.join(unknown) or 'none'}"
-        raise ExportError(message)
-    return tuple(VARIANTS[name] for name in names)
-
-
-def _build(job: _Job, name: str, on_report: ReportPrinter) -> Manifest:
-    texts = load_pairs(job.request.verify_pairs)
-    seconds = _VERIFICATION_SECONDS / (1 + len(job.specs))
-    original = convert(job.checkpoint, texts, job.work, job.stages, seconds=seconds)
-    inputs, pruned = _prune(job)
-    variants = _build_variants(job, original)
-    verification = Verification(
-        pairs=len(original.pairs),
-        logit_std=float(original.logits.std()),
-        max_difference_fp32=MAX_DIFFERENCE_FP32,
-        min_kendall_tau=MIN_KENDALL_TAU,
-    )
-    on_report(variants, verification)
-    _require_parity(job, original, variants)
-    return Manifest(
-        name=name,
-        source=job.checkpoint.source,
-        architecture=job.checkpoint.architecture,
-        window_tokens=job.checkpoint.window_tokens,
-        graph_inputs=inputs,
-        tokenizer=describe_file(job.work.tokenizer),
-        variants=variants,
-        output_activation=job.checkpoint.activation,
-        first_token_pruned=pruned,
-        tool_versions=_tool_versions(),
-        verification=verification,
-    )
-
-
-def _prune(job: _Job) -> tuple[tuple[str, ...], bool]:
-    """Write the plain graph; gives its inputs and whether it could be pruned."""
-    exported = job.work.exported_graph
-    with job.stages.stage("Prune it to the first token"):
-        model = load_graph(exported)
-        shutil.rmtree(exported.parent)
-        pruned = prune_to_first_token(model)
-        save_graph(model, job.work.plain_graph)
-    return graph_inputs(model), pruned
-
-
-def _build_variants(job: _Job, original: Original) -> dict[str, Variant]:
-    variants: dict[str, Variant] = {}
-    for spec in job.specs:
-        target = job.work.bundle / f"{spec.name}.onnx"
-        with job.stages.stage(f"Build {spec.name}"):
-            paths = build_variant(spec, source=job.work.plain_graph, target=target)
-        report = _verify(job, spec, target, original)
-        if not report.passed and spec.precision != "fp32" and job.request.allow_degraded:
-            report = msgspec.structs.replace(report, degraded_allowed=True)
-        files = tuple(describe_file(path) for path in paths)
-        variants[spec.name] = Variant(spec.precision, spec.processors, files, spec.recipe, report)
-    return variants
-
-
-def _verify(job: _Job, spec: VariantSpec, graph: Path, original: Original) -> VariantReport:
-    total = len(original.pairs)
-    with job.stages.stage(f"Verify {spec.name}", total=total) as advance:
-        return verify_graph(
-            graph,
-            [pair.feed(original.graph_inputs) for pair in original.pairs],
-            original.logits,
-            precision=spec.precision,
-            session_options=spec.session_options,
-            on_pair=advance,
-        )
-
-
-def _require_parity(job: _Job, original: Original, variants: Mapping[str, Variant]) -> None:
-    """Raise ``ParityError`` for a variant that failed and is not allowed to.
-
-    The graph that all variants are made of must be right even where it is not among them.
-    """
-    reports = {name: variant.report for name, variant in variants.items()}
-    if _REFERENCE not in reports:
-        spec = VARIANTS[_REFERENCE]
-        reports[_REFERENCE] = _verify(job, spec, job.work.plain_graph, original)
-    for name, report in reports.items():
-        if report is not None and not (report.passed or report.degraded_allowed):
-            raise _parity_error(VARIANTS[name], report)
-
-
-def _parity_error(spec: VariantSpec, report: VariantReport) -> ParityError:
-    found, measure = report.max_difference, "the largest difference in standard deviations"
-    if spec.precision == "fp32":
-        return ParityError(spec.name, measure=measure, found=found, limit=MAX_DIFFERENCE_FP32)
-    limit = MAX_DIFFERENCE_FP16
-    if spec.precision == "int8":
-        found, measure, limit = report.kendall_tau, "Kendall's tau", MIN_KENDALL_TAU
-    hint = " (--allow-degraded keeps it)"
-    return ParityError(spec.name, measure=measure, found=found, limit=limit, hint=hint)
-
-
-def _tool_versions() -> dict[str, str]:
-    return {"ranklet": __version__} | {tool: version(tool) for tool in _TOOLS}

@@ -9,6 +9,9 @@ from .errors import ExportError
 DEFAULT_VARIANTS = ("fp32", "int8", "int8-avx2")
 """What processors need; a GPU wants ``fp16``."""
 
+VARIANT_NAMES = (*DEFAULT_VARIANTS, "fp16")
+"""All that can be built."""
+
 MIN_PAIRS = 32
 """Fewer verification pairs prove too little."""
 
@@ -48,3 +51,15 @@ class ExportRequest:
             message = f"{name!r} is no name for a model: use letters, digits and . _ + -"
             raise ExportError(message)
         return name, output or (BUILT / name).resolve()
+
+    def require_known_variants(self) -> None:
+        """Check the variants' names before anything is fetched or built.
+
+        Raises:
+            ExportError: one is unknown, or there is none.
+        """
+        unknown = [name for name in self.variants if name not in VARIANT_NAMES]
+        if unknown or not self.variants:
+            found = ", ".join(unknown) or "none"
+            message = f"the variants are {', '.join(VARIANT_NAMES)}, not {found}"
+            raise ExportError(message)

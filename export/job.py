@@ -1,0 +1,27 @@
+"""An export under way: what its stages share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ranklet.runtime.manifest import Variant, Verification
+
+from .checkpoint import Checkpoint
+from .placement import WorkFolder
+from .progress import Stages
+from .request import ExportRequest
+
+ReportPrinter = Callable[[Mapping[str, Variant], Verification], None]
+"""Shows how the variants compare with the torch model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is built, of what, and where."""
+
+    name: str
+    """The model's name."""
+    request: ExportRequest
+    checkpoint: Checkpoint
+    work: WorkFolder
+    stages: Stages
+    on_report: ReportPrinter
