@@ -14,6 +14,9 @@ Start = Callable[[str, int], Callable[[int], None]]
 def progress_bars() -> Generator[Start, None, None]:
     """Show bars for as long as the context lasts."""
     console = Console(stderr=True)
+    if not console.is_terminal:  # a disabled bar of rich 13 still prints an empty line
+        yield lambda _label, _queries: lambda _count: None
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -22,9 +25,7 @@ def progress_bars() -> Generator[Start, None, None]:
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
 
         def start(label: str, queries: int) -> Callable[[int], None]:
             task = progress.add_task(label, total=queries)
