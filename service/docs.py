@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from litestar import get
-from litestar.connection import Request
-from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
@@ -40,13 +38,15 @@ def docs_routes(dialects: Sequence[Dialect[Any, Any]]) -> list[HTTPRouteHandler]
     async def page() -> Response[bytes]:
         return _file("page.html", "text/html; charset=utf-8")
 
-    @get("/docs/{name:str}")
-    async def asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
-        if name not in _ASSETS:
-            raise NotFoundException(detail=f"no such file: {request.url.path}")
+    return [openapi, page, *(_asset_route(name) for name in _ASSETS)]
+
+
+def _asset_route(name: str) -> HTTPRouteHandler:
+    @get(f"/docs/{name}")
+    async def asset() -> Response[bytes]:
         return _file(name, _ASSETS[name])
 
-    return [openapi, page, asset]
+    return asset
 
 
 def _file(name: str, media_type: str) -> Response[bytes]:

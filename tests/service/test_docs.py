@@ -1,0 +1,110 @@
+"""The OpenAPI document and its page: complete, true, and from this server alone."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from ranklet.service.answers import ANSWERS
+from ranklet.service.app import create_app
+from ranklet.service.dialect import all_dialects
+from ranklet.service.docs import DOCUMENT_PATHS, PAGE_PATHS
+from ranklet.service.settings import Settings
+
+PAGES = Path(__file__).parent.parent.parent / "service/docs_page"
+
+
+@pytest.fixture(scope="module")
+def document(tiny_client: httpx.Client) -> dict[str, Any]:
+    content: dict[str, Any] = tiny_client.get("/openapi.json").json()
+    return content
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_document_describes_the_routes_that_there_are(
+    document: dict[str, Any], tiny_bundle: Path
+) -> None:
+    app = create_app(Settings(models=(tiny_bundle,)))
+    routes = {
+        (route.path, method.lower())
+        for route in app.routes
+        for handler in getattr(route, "route_handlers", [])
+        for method in handler.http_methods
+        if method != "OPTIONS" and not route.path.startswith("/docs/")
+    }
+    pages = {(path, "get") for path in (*DOCUMENT_PATHS, *PAGE_PATHS)}
+    assert {(path, method) for path, method, _ in operations(document)} == routes - pages
+
+
+def test_references_lead_somewhere(document: dict[str, Any]) -> None:
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert references == set(document["components"]["schemas"])
+
+
+def test_everything_has_words(document: dict[str, Any]) -> None:
+    for path, _, operation in operations(document):
+        assert operation["summary"], path
+        assert all(response["description"] for response in operation["responses"].values())
+    for name, schema in document["components"]["schemas"].items():
+        assert schema.get("description"), name
+    for dialect in all_dialects():
+        fields = document["components"]["schemas"][dialect.body.__name__]["properties"]
+        assert all(field.get("description") for field in fields.values())
+
+
+def test_every_status_of_ours_is_described(document: dict[str, Any]) -> None:
+    described = {int(status) for status in document["paths"]["/v1/rerank"]["post"]["responses"]}
+    unseen = {499}  # the caller has left
+    assert {answer.status for answer in ANSWERS.values()} | {200} == described | unseen
+
+
+def test_operation_ids_differ(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+
+
+def test_examples_work(document: dict[str, Any], tiny_client: httpx.Client) -> None:
+    for dialect in all_dialects():
+        for path in dialect.paths:
+            content = document["paths"][path]["post"]["requestBody"]["content"]
+            response = tiny_client.post(path, json=content["application/json"]["example"])
+            assert response.status_code == 200
+            msgspec.json.decode(response.content, type=dialect.answer)
+
+
+def test_questions_are_answered_as_described(
+    document: dict[str, Any], tiny_client: httpx.Client
+) -> None:
+    for path, method, operation in operations(document):
+        if method == "get":
+            answer = tiny_client.get(path).json()
+            schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            fields = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+            assert set(fields.get("required", [])) <= set(answer) <= set(fields["properties"])
+
+
+@pytest.mark.parametrize("path", PAGE_PATHS)
+def test_page_and_its_assets_come_from_this_server(tiny_client: httpx.Client, path: str) -> None:
+    page = tiny_client.get(path)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    links = re.findall(r'(?:href|src)="([^"]+)"', page.text)
+    assert {"docs/page.css", "docs/page.js", "openapi.json"} <= set(links)
+    for link in links:
+        if not link.startswith("data:"):
+            assert tiny_client.get(httpx.URL(f"http://server{path}").join(link).path).is_success
+
+
+def test_page_names_no_other_host() -> None:
+    for file in PAGES.iterdir():
+        assert not re.search(r"(https?:)?//[\w.-]+\.\w+", file.read_text()), file

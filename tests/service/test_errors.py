@@ -1,0 +1,299 @@
+"""Every error: its status, and a body that every client understands."""
+
+import asyncio
+import http.client
+import json
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ranklet.runtime import errors as runtime_errors
+from ranklet.runtime.errors import (
+    BundleFileMissingError,
+    ChecksumError,
+    ClosedError,
+    InputError,
+    InvalidManifestError,
+    OverloadedError,
+    ProviderError,
+    RankletError,
+    SchemaVersionError,
+    ScoringError,
+    VariantError,
+)
+from ranklet.service import errors as service_errors
+from ranklet.service.answers import answer_ranklet_error
+from ranklet.service.app import create_app
+from ranklet.service.errors import (
+    AddressError,
+    ClientGoneError,
+    FieldError,
+    MalformedBodyError,
+    ModelConfigError,
+    ModelNotInstalledError,
+    NotReadyError,
+    QueueFullError,
+    SettingsError,
+    TooLargeError,
+    UnknownModelError,
+)
+from ranklet.service.settings import Settings
+
+Post = Callable[[object], httpx.Response]
+
+
+def check_error(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Check what every error has and give its ``error``."""
+    assert response.status_code == status, response.text
+    body: dict[str, Any] = response.json()
+    assert set(body) == {"error", "detail", "message"}
+    error: dict[str, Any] = body["error"]
+    assert set(error) - {"param"} == {"message", "type", "code"}
+    assert error["message"] == body["detail"] == body["message"]
+    assert error["code"] == code
+    assert None not in error.values()
+    return error
+
+
+NOT_JSON = [
+    b"",
+    b"{",
+    b"query=a",
+    b'{"query": "a", "documents": ["b"],}',
+    b'{"query": "\xff", "documents": ["b"]}',
+    b'{"query": "\xed\xa0\x80", "documents": ["b"]}',
+    b'{"query": "a", "documents": ["b"], "x": ' + b"[" * 100_000,
+    '{"query": "a", "documents": ["b"]}'.encode("utf-16"),
+]
+
+
+@pytest.mark.parametrize("content", NOT_JSON, ids=range(len(NOT_JSON)))
+def test_what_is_not_json_or_not_utf8_is_400(post: Post, content: bytes) -> None:
+    check_error(post(content), 400, "malformed_body")
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        ([], None, "an object"),
+        ({"documents": ["b"]}, "query", "required"),
+        ({"query": "a"}, "documents", "required"),
+        ({"query": None, "documents": ["b"]}, "query", "a string"),
+        ({"query": 1, "documents": ["b"]}, "query", "a string"),
+        ({"query": "a", "documents": "b"}, "documents", "an array"),
+        ({"query": "a", "documents": ["b", 2]}, "documents[1]", "a string or an object"),
+        ({"query": "a", "documents": ["b", None]}, "documents[1]", "a string or an object"),
+        ({"query": "a", "documents": [{"title": "b"}]}, "documents[0].text", '"text"'),
+        ({"query": "a", "documents": [{"text": None}]}, "documents[0].text", '"text"'),
+        ({"query": "a", "documents": ["b"], "top_n": 0}, "top_n", ">= 1"),
+        ({"query": "a", "documents": ["b"], "top_n": -1}, "top_n", ">= 1"),
+        ({"query": "a", "documents": ["b"], "top_n": 1.5}, "top_n", "an integer"),
+        ({"query": "a", "documents": ["b"], "top_n": True}, "top_n", "an integer"),
+        ({"query": "a", "documents": ["b"], "return_documents": "x"}, "return_documents", "'x'"),
+        ({"query": "a", "documents": ["b"], "model": 5}, "model", "a string"),
+    ],
+)
+def test_a_wrong_value_is_422_and_named(
+    post: Post, body: object, field: str | None, words: str
+) -> None:
+    error = check_error(post(body), 422, "invalid_value")
+    assert error.get("param") == field
+    assert words in error["message"]
+    assert (field or "the body") in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "numbers"),
+    [
+        ({"query": "a", "documents": ["b"] * 1001}, ("1,001", "1,000")),
+        ({"query": "a", "documents": ["b", "c" * 20_001]}, ("20,001", "documents[1]")),
+        ({"query": "c" * 20_001, "documents": ["b"]}, ("20,001", "query")),
+        ({"query": "a", "documents": ["c" * 20_000] * 51}, ("1,020,001", "1,000,000")),
+        ({"query": "a", "documents": ["b"], "x": "y" * 2_000_000}, ("2,000,000", "bytes")),
+    ],
+)
+def test_what_is_too_large_is_413_with_both_numbers(
+    post: Post, body: object, numbers: tuple[str, str]
+) -> None:
+    error = check_error(post(body), 413, "too_large")
+    assert "RANKLET_MAX_" in error["message"]
+    for number in numbers:
+        assert number in error["message"]
+
+
+def test_a_body_of_unknown_length_is_read_up_to_the_limit(tiny_client: httpx.Client) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(100_000):
+            sent += 65_536
+            yield b" " * 65_536
+
+    try:
+        response = tiny_client.post("/v1/rerank", content=endless())
+    except httpx.TransportError:  # the server may close while we write: it read enough
+        pass
+    else:
+        check_error(response, 413, "too_large")
+    assert sent < 50_000_000
+
+
+def test_a_client_that_asks_before_sending_is_told_at_once(tiny_client: httpx.Client) -> None:
+    address = (tiny_client.base_url.host, tiny_client.base_url.port or 80)
+    head = "POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall((head + "Expect: 100-continue\r\n\r\n").encode())
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_an_unknown_model_is_404_and_the_known_are_listed(post: Post) -> None:
+    body = {"model": "nobody", "query": "a", "documents": ["b"]}
+    error = check_error(post(body), 404, "model_not_found")
+    assert "'nobody'" in error["message"]
+    assert "tiny" in error["message"]
+    assert "absent" in error["message"]
+
+
+def test_a_model_that_is_not_installed_is_503_with_the_command(post: Post) -> None:
+    response = post({"model": "absent", "query": "a", "documents": ["b"]})
+    error = check_error(response, 503, "model_not_installed")
+    command = (
+        "ranklet export flashrank:ms-marco-MiniLM-L-12-v2 "
+        "--output models/built/ms-marco-MiniLM-L-12-v2"
+    )
+    assert command in error["message"]
+    assert "retry-after" not in response.headers
+
+
+def test_an_unknown_route_is_404(tiny_client: httpx.Client) -> None:
+    check_error(tiny_client.get("/v3/nothing"), 404, "route_not_found")
+
+
+def test_a_wrong_method_is_405(tiny_client: httpx.Client) -> None:
+    response = tiny_client.get("/v1/rerank")
+    check_error(response, 405, "method_not_allowed")
+    assert "POST" in response.headers["allow"]
+
+
+def test_a_full_queue_is_429(post: Post) -> None:
+    documents = [f"{number} " + "skin care " * 90 for number in range(1000)]
+    body = {"query": "skin", "documents": documents, "return_documents": False}
+    with ThreadPoolExecutor(4) as pool:  # each fills the queue, so one of them has to wait
+        responses = list(pool.map(post, [body] * 4))
+    refused = [response for response in responses if response.status_code != 200]
+    assert 0 < len(refused) < 4
+    for response in refused:
+        error = check_error(response, 429, "queue_full")
+        assert response.headers["retry-after"] == "1"
+        assert "1,000" in error["message"]
+
+
+def test_a_client_that_leaves_frees_its_places(
+    tiny_client: httpx.Client, post: Post, eventually: Callable[[Callable[[], bool]], None]
+) -> None:
+    full = {"query": "a", "documents": ["b"] * 1000, "return_documents": False}
+    documents = [f"{n} " + "skin care " * 90 for n in range(1000)]
+    body = json.dumps({"query": "skin", "documents": documents})
+    for _ in range(20):
+        connection = http.client.HTTPConnection(
+            tiny_client.base_url.host, tiny_client.base_url.port
+        )
+        connection.request("POST", "/v1/rerank", body)
+        connection.close()
+    eventually(lambda: post(full).status_code == 200)
+
+
+def test_a_model_that_is_being_loaded_is_503(tiny_bundle: Path) -> None:
+    """Without its lifespan the application never loads a model."""
+    app = create_app(Settings(models=(tiny_bundle,)))
+
+    async def ask() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]  # Litestar types scopes closer
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return [
+                await client.post("/v1/rerank", json={"query": "a", "documents": ["b"]}),
+                await client.get("/readyz"),
+                await client.get("/healthz"),
+            ]
+
+    ranking, readiness, health = asyncio.run(ask())
+    for response in (ranking, readiness):
+        check_error(response, 503, "model_loading")
+        assert response.headers["retry-after"] == "1"
+    assert health.status_code == 200
+
+
+def test_an_unknown_exception_is_500_and_says_nothing_of_it(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        message = "secret detail"
+        raise ValueError(message)
+
+    monkeypatch.setattr("ranklet.service.routes.check_size", fail)
+    app = create_app(Settings(models=(tiny_bundle,)))
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]  # as above
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return await client.post("/v1/rerank", json={"query": "a", "documents": ["b"]})
+
+    response = asyncio.run(ask())
+    check_error(response, 500, "internal_error")
+    assert "secret" not in response.text
+    assert "secret detail" in caplog.text
+
+
+LEAVES: list[tuple[RankletError, int]] = [
+    (MalformedBodyError("x"), 400),
+    (UnknownModelError("x", known=["y"]), 404),
+    (TooLargeError(what="bytes", found=2, limit=1, setting="X"), 413),
+    (FieldError("x", field="top_n"), 422),
+    (InputError("x"), 422),
+    (OverloadedError("x"), 429),
+    (QueueFullError(pairs=1, waiting=2, limit=2), 429),
+    (ClientGoneError(), 499),
+    (ScoringError("x"), 500),
+    (BundleFileMissingError(Path("x"), hint="y"), 500),
+    (ChecksumError(Path("x"), expected="1", found="2"), 500),
+    (SchemaVersionError(Path("x"), found=2, supported=1), 500),
+    (InvalidManifestError("x"), 500),
+    (VariantError("x"), 500),
+    (ProviderError("x"), 500),
+    (SettingsError(["x"]), 500),
+    (ModelConfigError(["x", "y"]), 500),
+    (AddressError("host", 1, reason="x"), 500),
+    (ModelNotInstalledError("x", bundle=Path("y"), command="z"), 503),
+    (NotReadyError("x"), 503),
+    (ClosedError("x"), 503),
+]
+
+
+@pytest.mark.parametrize(("error", "status"), LEAVES, ids=lambda value: type(value).__name__)
+def test_status_of_every_error(error: RankletError, status: int) -> None:
+    request: Any = None  # the answer to our own errors does not depend on it
+    response = answer_ranklet_error(request, error)
+    assert response.status_code == status
+    body = json.loads(response.content)
+    assert body["message"] == str(error)
+    assert ("Retry-After" in response.headers) is (type(error) in RETRIED)
+
+
+RETRIED = (OverloadedError, QueueFullError, NotReadyError, ClosedError)
+
+
+def test_no_error_is_forgotten_above() -> None:
+    kinds = {
+        kind
+        for module in (runtime_errors, service_errors)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, RankletError)
+    }
+    bases = {base for kind in kinds for base in kind.__bases__}
+    assert kinds - bases <= {type(error) for error, _ in LEAVES}

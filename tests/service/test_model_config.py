@@ -1,0 +1,246 @@
+"""Model configuration in LocalAI's YAML, and what the names in it lead to."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranklet.runtime.errors import BundleFileMissingError
+from ranklet.service.catalog import build_catalog
+from ranklet.service.errors import ModelConfigError, ModelNotInstalledError
+from ranklet.service.model_config import ConfiguredModel, read_model_configs
+from ranklet.service.resolution import ModelSource, UnresolvableError, resolve
+from ranklet.service.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+SHIPPED = ROOT / "models/config/jina-reranker-v1-base-en.yaml"
+MODELS = Path("models/built")
+
+
+def write(folder: Path, text: str, name: str = "model.yaml") -> Path:
+    file = folder / name
+    file.write_text(text)
+    return file
+
+
+def read_one(file: Path) -> ConfiguredModel:
+    [model] = read_model_configs(file)
+    return model
+
+
+def problems_of(path: Path) -> tuple[str, ...]:
+    with pytest.raises(ModelConfigError) as caught:
+        read_model_configs(path)
+    return caught.value.problems
+
+
+def active(*comments: str) -> str:
+    """The shipped file with some of its comments made lines."""
+    text = SHIPPED.read_text()
+    for comment in comments:
+        assert f"# {comment}" in text
+        text = text.replace(f"# {comment}", comment)
+    return text.replace("#  pipeline_type", "  pipeline_type") if "diffusers:" in comments else text
+
+
+@pytest.mark.parametrize("comments", [(), ("diffusers:",)])
+def test_the_documented_file_is_the_shipped_model(
+    tmp_path: Path, comments: tuple[str, ...]
+) -> None:
+    model = read_one(write(tmp_path, active(*comments)))
+    assert model.config.name == "jina-reranker-v1-base-en"
+    assert (model.config.diffusers.pipeline_type == "en") is bool(comments)
+    assert resolve(model, MODELS).bundle == MODELS / "ranklet-mini"
+
+
+@pytest.mark.parametrize("comments", [("type: flashrank",), ("type: flashrank", "diffusers:")])
+def test_with_type_flashrank_it_must_be_installed(
+    tmp_path: Path, comments: tuple[str, ...]
+) -> None:
+    file = write(tmp_path, active(*comments))
+    catalog = build_catalog(Settings(config=file, models_dir=tmp_path))
+    with pytest.raises(ModelNotInstalledError) as caught:
+        catalog.find("jina-reranker-v1-base-en")
+    command = f"ranklet export flashrank:ms-marco-MiniLM-L-12-v2 --output {tmp_path}/ms-marco-Mini"
+    assert command in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "language", "checkpoint", "bundle"),
+    [
+        ("cross-encoder", None, "EN", "models/ranklet-mini", "ranklet-mini"),
+        ("cross-encoder", "cross-encoder", "en", "models/ranklet-mini", "ranklet-mini"),
+        (
+            "cross-encoder",
+            None,
+            "fr",
+            "antoinelouis/crossencoder-camembert-base-mmarcoFR",
+            "crossencoder-camembert-base-mmarcoFR",
+        ),
+        ("cross-encoder", None, "zh", "BAAI/bge-reranker-base", "bge-reranker-base"),
+        (
+            "cross-encoder",
+            None,
+            "no",
+            "corrius/cross-encoder-mmarco-mMiniLMv2-L12-H384-v1",
+            "cross-encoder-mmarco-mMiniLMv2-L12-H384-v1",
+        ),
+        (
+            "cross-encoder",
+            "flashrank",
+            "de",
+            "flashrank:ms-marco-MultiBERT-L-12",
+            "ms-marco-MultiBERT-L-12",
+        ),
+        (
+            "flashrank",
+            None,
+            "en",
+            "flashrank:ms-marco-MiniLM-L-12-v2",
+            "ms-marco-MiniLM-L-12-v2",
+        ),
+        (
+            "ms-marco-TinyBERT-L-2-v2",
+            "flashrank",
+            "en",
+            "flashrank:ms-marco-TinyBERT-L-2-v2",
+            "ms-marco-TinyBERT-L-2-v2",
+        ),
+        # Names that LocalAI takes for remote services or for other families by a part of them.
+        (
+            "jinaai/jina-reranker-v1-tiny-en",
+            None,
+            "en",
+            "jinaai/jina-reranker-v1-tiny-en",
+            "jina-reranker-v1-tiny-en",
+        ),
+        ("org/monot5-cohere", "cross-encoder", "en", "org/monot5-cohere", "monot5-cohere"),
+    ],
+)
+def test_aliases_and_hub_ids(  # noqa: PLR0917 - one row a case
+    tmp_path: Path, model: str, kind: str | None, language: str, checkpoint: str, bundle: str
+) -> None:
+    text = f"name: x\nbackend: rerankers\nparameters: {{model: {model}}}\n"
+    text += f"diffusers: {{pipeline_type: {language}}}\n"
+    text += f"type: {kind}\n" if kind else ""
+    found = resolve(read_one(write(tmp_path, text)), MODELS)
+    assert found == ModelSource(checkpoint, MODELS / bundle)
+    expected = f"ranklet export {checkpoint} --output models/built/{bundle}"
+    assert found.install_command == expected
+
+
+def test_a_bundle_may_be_named_by_its_folder(tmp_path: Path, tiny_bundle: Path) -> None:
+    (tmp_path / "beside").symlink_to(tiny_bundle)
+    models_dir = tmp_path / "models"
+    models_dir.mkdir()
+    (models_dir / "installed").symlink_to(tiny_bundle)
+    for name in ("beside", "./beside", str(tiny_bundle), "installed"):
+        file = write(tmp_path, f"name: x\nbackend: rerankers\nparameters: {{model: {name}}}\n")
+        catalog = build_catalog(Settings(config=file, models_dir=models_dir))
+        assert catalog.entries[0].manifest is not None
+
+
+def test_a_checkpoint_may_be_named_by_its_folder(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "my model"
+    checkpoint.mkdir()
+    (checkpoint / "config.json").write_text("{}")
+    file = write(tmp_path, 'name: x\nbackend: rerankers\nparameters: {model: "my model"}\n')
+    found = resolve(read_one(file), MODELS)
+    assert found.bundle == MODELS / "my model"
+    expected = f"ranklet export '{checkpoint}' --output 'models/built/my model'"
+    assert found.install_command == expected
+
+
+def test_a_name_of_nothing_is_a_problem(tmp_path: Path) -> None:
+    text = "name: x\nbackend: rerankers\nparameters: {model: croos-encoder}\n"
+    file = write(tmp_path, text)
+    with pytest.raises(UnresolvableError, match="croos-encoder"):
+        resolve(read_one(file), MODELS)
+    with pytest.raises(ModelConfigError, match=r"model\.yaml:1: parameters\.model"):
+        build_catalog(Settings(config=file))
+
+
+def test_names_that_lead_to_one_bundle_share_the_reranker(
+    tmp_path: Path, tiny_bundle: Path
+) -> None:
+    (tmp_path / "installed").symlink_to(tiny_bundle)
+    texts = [
+        f"name: {name}\nbackend: rerankers\nparameters: {{model: {model}}}\n"
+        for name, model in [("a", "installed"), ("b", str(tiny_bundle))]
+    ]
+    file = write(tmp_path, "---\n".join(texts))
+    catalog = build_catalog(Settings(config=file, models_dir=tmp_path, models=(tiny_bundle,)))
+    catalog.load()
+    try:
+        assert catalog.failure is None
+        assert len({id(catalog.find(name)[1]) for name in ("a", "b", None)}) == 1
+    finally:
+        catalog.close()
+
+
+def test_all_problems_of_all_files_with_their_lines(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "name: a\nbackend: rerankers\nparameters:\n  modle: cross-encoder\ntyp: flashrank\n",
+        "1.yaml",
+    )
+    write(tmp_path, "name: [a]\nbackend: llama-cpp\nparameters: cross-encoder\n", "2.yml")
+    write(tmp_path, "name: a\n  backend: x\n", "3.yaml")
+    write(tmp_path, "# nothing\n", "4.yaml")
+    write(tmp_path, "name: a\nname: b\n", "5.yaml")
+    write(tmp_path, "not: read", "6.txt")
+    (tmp_path / "7.yaml").write_bytes(b"name: \xff")
+    text = "\n".join(problems_of(tmp_path)).replace(str(tmp_path), "")
+    for part in (
+        "/1.yaml:4: unknown key 'parameters.modle'; did you mean 'model'?",
+        "/1.yaml:5: unknown key 'typ'; did you mean 'type'?",
+        "/1.yaml:4: the key 'parameters.model' is missing",
+        "/2.yml:1: name: ",
+        "/2.yml:2: backend: expected 'rerankers', not 'llama-cpp'",
+        "/2.yml:3: parameters must be a mapping",
+        "/3.yaml:2: mapping values are not allowed here",
+        "/4.yaml describes no model",
+        "/5.yaml:2: the key 'name' is there twice",
+        "/5.yaml:1: the key 'backend' is missing",
+        "/7.yaml is not UTF-8",
+    ):
+        assert part in text
+    assert "6.txt" not in text
+
+
+def test_two_models_of_one_name_are_a_problem(tmp_path: Path) -> None:
+    text = "name: a\nbackend: rerankers\nparameters: {model: cross-encoder}\n"
+    write(tmp_path, text, "1.yaml")
+    write(tmp_path, text, "2.yaml")
+    [problem] = problems_of(tmp_path)
+    assert "2.yaml:1" in problem
+    assert "1.yaml:1 already" in problem
+
+
+def test_a_missing_file_and_an_empty_folder_are_problems(tmp_path: Path) -> None:
+    assert "No such file" in problems_of(tmp_path / "absent.yaml")[0]
+    assert "holds no" in problems_of(tmp_path)[0]
+
+
+def test_what_looks_like_a_number_or_a_boolean_is_text(tmp_path: Path) -> None:
+    text = (
+        "name: 1.10\nbackend: rerankers\nparameters: {model: no}\ndiffusers: {pipeline_type: no}\n"
+    )
+    model = read_one(write(tmp_path, text))
+    assert model.config.name == "1.10"
+    assert model.config.parameters.model == "no"
+    assert model.config.diffusers.pipeline_type == "no"
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    file = tmp_path_factory.mktemp("any") / "model.yaml"
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ModelConfigError):
+        read_model_configs(file)
+
+
+def test_a_missing_bundle_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(BundleFileMissingError, match="ranklet export"):
+        build_catalog(Settings(models=(tmp_path / "absent",)))
