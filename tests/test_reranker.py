@@ -330,7 +330,7 @@ def test_memory_is_bounded_by_the_workers(reranker: Reranker) -> None:
 def test_the_package_gives_its_names_lazily() -> None:
     assert ranklet.Reranker is Reranker
     with pytest.raises(AttributeError, match="no attribute 'Rerankers'"):
-        ranklet.Rerankers  # type: ignore[attr-defined]  # noqa: B018
+        ranklet.Rerankers  # noqa: B018
 
 
 def test_scoring_leaves_the_processor_alone_afterwards(reranker: Reranker) -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, cast
 
 from ranklet import __version__
 from ranklet.runtime.errors import RankletError
@@ -99,7 +99,7 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, _Command | N
 
 def _import_command(name: str, module: str) -> _Command:
     try:
-        command: _Command = import_module(module)  # type: ignore[assignment]  # a module is one
+        command = cast("_Command", import_module(module))  # a module is an object, too
     except ModuleNotFoundError as error:
         if name not in _EXTRAS or (error.name or "").startswith("ranklet"):
             raise
