@@ -82,7 +82,7 @@ def infer_graph_shapes(model: onnx.ModelProto) -> GraphShapes:
     """Infer symbolic shapes, and keep those that hold when the graph runs.
 
     Raises:
-        Exception: onnxruntime cannot run the graph; it raises many kinds.
+        ExportError: onnxruntime cannot run the graph.
     """
     skeleton = _skeleton(model)
     symbols = dict(_symbols(model.graph.input))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ranklet.runtime.arrays import Float32Array
 
@@ -51,18 +51,27 @@ def quantize_graph(model: onnx.ModelProto, *, weight_bits: int) -> int:
 _Quantize = Callable[[Float32Array], tuple[Int8Array, Float32Array]]
 
 
+def _large_matrices(graph: GraphProto) -> dict[str, TensorProto]:
+    """Give the weights that are worth quantizing, by all of their names."""
+    matrices = {
+        tensor.name: tensor
+        for tensor in graph.initializer
+        if tensor.data_type == TensorProto.FLOAT
+        and len(tensor.dims) == 2  # noqa: PLR2004 - a matrix
+        and math.prod(tensor.dims) >= _MIN_WEIGHTS
+    }
+    for node in graph.node:  # layers that share weights get them under other names
+        if node.op_type == "Identity" and node.input[0] in matrices:
+            matrices[node.output[0]] = matrices[node.input[0]]
+    return matrices
+
+
 class _Quantizer:
     def __init__(
         self, model: onnx.ModelProto, shapes: GraphShapes, writer: GraphWriter, weight_bits: int
     ) -> None:
         self.matrix_products = 0
-        self._weights = {
-            tensor.name: tensor
-            for tensor in model.graph.initializer
-            if tensor.data_type == TensorProto.FLOAT
-            and len(tensor.dims) == 2  # noqa: PLR2004 - a matrix
-            and math.prod(tensor.dims) >= _MIN_WEIGHTS
-        }
+        self._weights = _large_matrices(model.graph)
         self._quantized: dict[str, tuple[str, str]] = {}
         self._writer = writer
         self._weight_bits = weight_bits
@@ -70,12 +79,18 @@ class _Quantizer:
 
     def add(self, node: NodeProto) -> None:
         """Add ``node`` in integers where that is possible, as it is otherwise."""
-        if node.op_type == "Gather" and node.input[0] in self._weights:
+        if self._is_embedding(node):
             self._add_embedding(node)
         elif self._is_product(node) and self._activations.can_quantize(node.input[0]):
             self._add_product(node)
         else:
             self._writer.nodes.append(node)
+
+    def _is_embedding(self, node: NodeProto) -> bool:
+        """Whether ``node`` looks up rows of constant weights."""
+        if node.op_type != "Gather" or node.input[0] not in self._weights:
+            return False
+        return all(attribute.i == 0 for attribute in node.attribute if attribute.name == "axis")
 
     def _is_product(self, node: NodeProto) -> bool:
         """Whether ``node`` multiplies activations by constant weights."""
@@ -107,7 +122,7 @@ class _Quantizer:
 
     def _quantize_weights(self, node: NodeProto) -> tuple[str, str]:
         """Add the weights of ``node``, a column an output, and give the names of both tensors."""
-        name = node.input[1]
+        name = self._weights[node.input[1]].name
         if not any(attribute.name == "transB" and attribute.i for attribute in node.attribute):
             return self._add_weights(name, self._quantize_columns)
         return self._add_weights(name, lambda rows: self._quantize_columns(rows.T), "/transposed")
@@ -128,8 +143,8 @@ class _Quantizer:
 
     def _add_embedding(self, node: NodeProto) -> None:
         """Look up integers and their row's scale; only the rows that are read become floats."""
-        name, indices = node.input
-        table, table_scales = self._add_weights(name, quantize_rows)
+        table_name, indices = node.input
+        table, table_scales = self._add_weights(self._weights[table_name].name, quantize_rows)
         output = node.output[0]
         integers_read = self._writer.node("Gather", [table, indices], f"{output}/integers", axis=0)
         floats = self._writer.node(

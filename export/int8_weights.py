@@ -10,6 +10,8 @@ Int8Array = NDArray[np.int8]
 _CLIPPINGS = np.linspace(1.0, 0.6, 17)
 """Shares of a column's largest weight that are tried as the largest one that is represented."""
 
+_ROWS_AT_ONCE = 4096
+
 
 def quantize_columns(weights: Float32Array, *, bits: int) -> tuple[Int8Array, Float32Array]:
     """Quantize each column with the scale that gives the least squared error.
@@ -39,10 +41,14 @@ def quantize_rows(table: Float32Array) -> tuple[Int8Array, Float32Array]:
     Returns:
         int8, shape (rows, width), and float32 scales, shape (rows, 1).
     """
-    largest = np.abs(table).max(axis=1, keepdims=True)
-    largest[largest == 0] = 1.0
-    scales = (largest / 127).astype(np.float32)
-    return _rounded(table, scales, 127).astype(np.int8), scales
+    integers = np.empty(table.shape, np.int8)
+    scales = np.empty((len(table), 1), np.float32)
+    for start in range(0, len(table), _ROWS_AT_ONCE):  # tables of a gigabyte exist
+        part = slice(start, start + _ROWS_AT_ONCE)
+        scales[part] = np.abs(table[part]).max(axis=1, keepdims=True) / 127
+        scales[part][scales[part] == 0] = 1.0
+        integers[part] = _rounded(table[part], scales[part], 127)
+    return integers, scales
 
 
 def _rounded(weights: Float32Array, scales: Float32Array, limit: int) -> Float32Array:

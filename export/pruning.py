@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import onnx
 from onnx import GraphProto, NodeProto
 
+from .errors import ExportError
 from .graph_shapes import GraphShapes, infer_graph_shapes
 from .graph_writer import captured_names
 from .row_rewriting import rewrite_rows
@@ -36,7 +37,7 @@ def prune_to_first_token(model: onnx.ModelProto) -> bool:
     """
     try:
         graph = infer_graph_shapes(model)
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises many kinds, and this is optional
+    except ExportError as error:  # pruning is not needed to go on
         logging.getLogger(__name__).warning("the graph is not pruned: %s", error)
         return False
     plan = _plan(model.graph, graph)

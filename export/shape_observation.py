@@ -15,6 +15,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import GraphProto, ValueInfoProto, helper
 
+from .errors import ExportError, first_line
+
 _PAIRS_AND_TOKENS = ((2, 7), (3, 11))
 """Primes, so that one product of sizes is not taken for another."""
 
@@ -37,7 +39,7 @@ def observe_shapes(skeleton: onnx.ModelProto, symbol_axes: Mapping[str, int]) ->
         symbol_axes: The symbols in the shapes of its inputs: 0 for the axis of pairs, 1 for tokens.
 
     Raises:
-        Exception: onnxruntime cannot load or run the graph; it raises many kinds.
+        ExportError: onnxruntime cannot load or run the graph.
     """
     names = [name for node in skeleton.graph.node for name in node.output if name]
     observed = onnx.ModelProto()
@@ -47,13 +49,17 @@ def observe_shapes(skeleton: onnx.ModelProto, symbol_axes: Mapping[str, int]) ->
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4  # failures are raised, which is enough
-    session = ort.InferenceSession(
-        observed.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
     runs = [
         {name: sizes[axis] for name, axis in symbol_axes.items()} for sizes in _PAIRS_AND_TOKENS
     ]
-    return [_observe(session, observed.graph, sizes) for sizes in runs]
+    try:
+        session = ort.InferenceSession(
+            observed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        return [_observe(session, observed.graph, sizes) for sizes in runs]
+    except Exception as error:  # onnxruntime raises many kinds, all from its own C++ module
+        message = f"onnxruntime {ort.__version__} cannot run the graph: {first_line(error)}"
+        raise ExportError(message) from error
 
 
 def _observe(
