@@ -2,7 +2,7 @@
 
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,7 @@ _FULL_IN_WORDS = {
 
 
 @contextmanager
-def named_failures(output: Path, work: Path | None = None) -> Iterator[None]:
+def named_failures(output: Path, work: Path | None = None) -> Generator[None, None, None]:
     """Turn what the operating system refuses into an ``ExportError``.
 
     Args:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, snapshot_download
+import huggingface_hub
+from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -27,6 +28,11 @@ _DESCRIPTION = ("*.json", "*.txt", "README.md")
 
 _SUBFOLDERS = "*/*"
 """Conversions for other programs, which an export does not read."""
+
+_PART_OF_MODEL = (
+    "the cache holds only a part of the model; run the export again, without HF_HUB_OFFLINE, "
+    "to fetch the rest"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ def fetch_description(repo_id: str, revision: str | None) -> HubModel:
     """
     if constants.HF_HUB_OFFLINE:
         folder = _snapshot(repo_id, revision, ["*"])
+        if not any(folder.glob("*.safetensors")):
+            raise DownloadError(repo_id, _PART_OF_MODEL)
         return HubModel(repo_id, folder.name, None, folder)
     folder = _snapshot(repo_id, revision, _DESCRIPTION)
     commit = folder.name
@@ -75,18 +83,12 @@ def fetch_weights(model: HubModel, names: Sequence[str]) -> None:
         _snapshot(model.repo_id, model.commit, names)
     for name in names:
         if not (model.folder / name).exists():
-            raise DownloadError(model.repo_id, f"{name} is not there; {_offline_hint(model)}")
-
-
-def _offline_hint(model: HubModel) -> str:
-    if model.files is None:
-        return "the cache holds only a part of the model: unset HF_HUB_OFFLINE to fetch the rest"
-    return "the connection may have failed: run the export again to resume"
+            raise DownloadError(model.repo_id, f"{name} did not arrive: {_PART_OF_MODEL}")
 
 
 def _snapshot(repo_id: str, revision: str | None, names: Sequence[str]) -> Path:
     try:
-        folder = snapshot_download(
+        folder = huggingface_hub.snapshot_download(
             repo_id,
             revision=revision,
             allow_patterns=list(names),

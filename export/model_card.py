@@ -2,8 +2,16 @@
 
 from pathlib import Path
 
+import huggingface_hub
+import msgspec
 import yaml
-from huggingface_hub import metadata_load
+
+
+class _Card(msgspec.Struct):
+    """The part of the front matter that we pass on."""
+
+    license: str | list[str] | None = None
+    license_name: str | None = None
 
 
 def read_licence(folder: Path) -> str | None:
@@ -12,12 +20,9 @@ def read_licence(folder: Path) -> str | None:
     A licence without an SPDX identifier is given by the name that the card has for it.
     """
     try:
-        card = metadata_load(folder / "README.md") or {}
-    except (FileNotFoundError, UnicodeDecodeError, ValueError, yaml.YAMLError):
+        card = msgspec.convert(huggingface_hub.metadata_load(folder / "README.md") or {}, _Card)
+    except (FileNotFoundError, ValueError, msgspec.ValidationError, yaml.YAMLError):
         return None
-    licence = card.get("license")
-    if licence == "other":
-        licence = card.get("license_name") or licence
-    if isinstance(licence, list):
-        licence = ", ".join(str(item) for item in licence)
-    return str(licence) if licence else None
+    if isinstance(card.license, list):
+        return ", ".join(card.license) or None
+    return (card.license_name or card.license) if card.license == "other" else card.license

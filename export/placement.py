@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ class WorkFolder:
 
 
 @contextmanager
-def work_folder(output: Path) -> Iterator[WorkFolder]:
+def work_folder(output: Path) -> Generator[WorkFolder, None, None]:
     """Make a hidden folder beside ``output``, remove it at the end whatever happens.
 
     Folders that killed exports to the same place left are removed first. What libraries put into

@@ -1,7 +1,7 @@
 """Progress of an export: each stage while it runs, and how long it took."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -18,11 +18,12 @@ class Stages:
         """By title, in the order in which the stages ran."""
 
     @contextmanager
-    def stage(self, title: str, *, total: int | None = None) -> Iterator[Callable[[], None]]:
+    def stage(
+        self, title: str, *, total: int | None = None
+    ) -> Generator[Callable[[], None], None, None]:
         """Time what runs inside; gives a function that advances the bar towards ``total``."""
-        columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
-        if total is not None:
-            columns.insert(2, BarColumn())
+        bar = [] if total is None else [BarColumn()]
+        columns = [SpinnerColumn(), TextColumn("{task.description}"), *bar, TimeElapsedColumn()]
         started = time.perf_counter()
         hidden = not self._console.is_terminal
         with Progress(*columns, console=self._console, transient=True, disable=hidden) as progress:
@@ -31,7 +32,7 @@ class Stages:
         self._finish(title, started)
 
     @contextmanager
-    def plain_stage(self, title: str) -> Iterator[None]:
+    def plain_stage(self, title: str) -> Generator[None, None, None]:
         """Time what runs inside and shows progress of its own."""
         started = time.perf_counter()
         yield

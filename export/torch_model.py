@@ -1,9 +1,14 @@
 """The torch model: the original that every graph is made from and held against."""
 
+# transformers is typed in part only.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from optimum.exporters.onnx import export
@@ -31,7 +36,7 @@ def load_model(source: str, folder: Path) -> PreTrainedModel:
     """
     transformers_logging.disable_progress_bar()
     try:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
+        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
             str(folder),
             attn_implementation="eager",
             local_files_only=True,
@@ -42,11 +47,13 @@ def load_model(source: str, folder: Path) -> PreTrainedModel:
     except Exception as error:  # a constructor of many; it raises what its files make it raise
         found = f"transformers cannot load it: {first_line(error)}"
         raise UnsupportedCheckpointError(source, found) from error
-    if missing := sorted(loading["missing_keys"]):
+    model: PreTrainedModel = loaded[0]
+    missing: list[str] = sorted(loaded[1]["missing_keys"])
+    if missing:
         found = f"its weights lack {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"  # noqa: PLR2004
         raise UnsupportedCheckpointError(source, found)
-    fp32: PreTrainedModel = model.float().eval()
-    return fp32
+    model.float().eval()
+    return model
 
 
 def export_graph(source: str, model: PreTrainedModel, target: Path) -> tuple[str, ...]:
@@ -60,19 +67,12 @@ def export_graph(source: str, model: PreTrainedModel, target: Path) -> tuple[str
             more than tokens.
     """
     try:
-        constructor = TasksManager.get_exporter_config_constructor(
+        constructor: Any = TasksManager.get_exporter_config_constructor(
             exporter="onnx", model=model, task=_TASK, library_name="transformers"
         )
-        settings = constructor(model.config, task=_TASK)
+        settings: Any = constructor(model.config, task=_TASK)
         inputs, outputs = export(model, settings, target, opset=settings.DEFAULT_ONNX_OPSET)
-    except (
-        AttributeError,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # optimum and torch raise whatever their parts raise
         found = f"optimum cannot convert {type(model).__name__}: {first_line(error)}"
         raise UnsupportedCheckpointError(source, found) from error
     if not _KNOWN_INPUTS.issuperset(inputs) or outputs != [_OUTPUT]:
@@ -94,7 +94,7 @@ def torch_logits(
     """
     pool = ThreadPoolExecutor(usable_cores(), initializer=torch.set_num_threads, initargs=(1,))
     try:
-        yield from pool.map(lambda feed: _logit(model, feed), feeds)
+        yield from pool.map(partial(_logit, model), feeds)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,7 +1,11 @@
 """The tokenizer as transformers makes it of a checkpoint, and the runtime's held against it."""
 
+# transformers is typed in part only.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -21,7 +25,7 @@ def load_tokenizer(source: str, folder: Path) -> PreTrainedTokenizerFast:
         UnsupportedCheckpointError: transformers cannot make a fast tokenizer of the checkpoint.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # a constructor of many; it raises what its files make it raise
         found = f"transformers cannot open its tokenizer: {first_line(error)}"
         raise UnsupportedCheckpointError(source, found) from error
@@ -53,7 +57,9 @@ def require_same_ids(
         UnsupportedCheckpointError: it does not.
     """
     for (query, document), pair in zip(pairs, encoded, strict=False):
-        expected: list[int] = tokenizer(query, document)["input_ids"]
+        # Lists, as training passes them: alone, an empty document would be none at all.
+        encoding: Any = tokenizer([query], [document])
+        expected: list[int] = encoding["input_ids"][0]
         query_tokens = len(tokenizer(query, add_special_tokens=False)["input_ids"])
         was_cut = len(expected) > window_tokens or query_tokens > window_tokens // 2
         if not was_cut and expected != pair.ids.tolist():

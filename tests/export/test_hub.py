@@ -1,0 +1,257 @@
+"""Checkpoints from the hub, played by a server of our own that speaks its protocol."""
+
+import hashlib
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from ranklet.runtime.bundle import check_all_files
+from ranklet.runtime.manifest import read_manifest
+
+pytestmark = pytest.mark.torch
+
+REPO_ID = "someone/tiny-reranker"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REVISIONS = ("main", "v1", COMMIT)
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass
+class StandInHub:
+    """What the server serves, how it misbehaves, and what it was asked for."""
+
+    folder: Path
+    address: str = ""
+    token: str | None = None
+    """Asked for where given."""
+    refusal: tuple[int, str] | None = None
+    """Status and error code for everything."""
+    cuts: int = 0
+    """How many downloads of weights break off in their middle."""
+    fetched: list[str] = field(default_factory=list[str])
+    """Names of the files whose content was sent, in part or in full."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    hub: StandInHub
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing."""
+
+    def _answer(self) -> None:
+        hub = self.hub
+        if hub.refusal is not None:
+            return self._refuse(*hub.refusal)
+        if hub.token is not None and self.headers["Authorization"] != f"Bearer {hub.token}":
+            return self._refuse(401, "RepoNotFound")
+        path = self.path.partition("?")[0]
+        if path.startswith(f"/api/models/{REPO_ID}"):
+            _, _, revision = path.partition("/revision/")
+            return self._describe(revision or "main")
+        _, found, rest = path.partition(f"/{REPO_ID}/resolve/")
+        revision, _, name = rest.partition("/")
+        if not found or revision not in REVISIONS:
+            return self._refuse(404, "RepoNotFound")
+        if not (hub.folder / name).is_file():
+            return self._refuse(404, "EntryNotFound")
+        return self._send_file(name)
+
+    def _refuse(self, status: int, code: str) -> None:
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _describe(self, revision: str) -> None:
+        if revision not in REVISIONS:
+            return self._refuse(404, "RevisionNotFound")
+        files = sorted(
+            str(path.relative_to(self.hub.folder))
+            for path in self.hub.folder.rglob("*")
+            if path.is_file()
+        )
+        description = {
+            "id": REPO_ID,
+            "sha": COMMIT,
+            "siblings": [{"rfilename": name} for name in files],
+        }
+        content = json.dumps(description).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        return None
+
+    def _send_file(self, name: str) -> None:
+        content = (self.hub.folder / name).read_bytes()
+        self.send_response(200)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        self.hub.fetched.append(name)
+        if name.endswith(".safetensors") and self.hub.cuts > 0:
+            self.hub.cuts -= 1
+            content = content[: len(content) // 2]
+            self.close_connection = True
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def hub(checkpoint: Path) -> Iterator[StandInHub]:
+    """A hub with the tiny checkpoint and files that an export has no use for."""
+    (checkpoint / "onnx").mkdir()
+    (checkpoint / "onnx/config.json").write_text("{}")
+    (checkpoint / "training_log.bin").write_bytes(b"pickled")
+    served = StandInHub(checkpoint)
+
+    class HandlerOfThis(Handler):
+        hub = served
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), HandlerOfThis) as server:
+        served.address = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield served
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def environment(hub: StandInHub, tmp_path: Path) -> dict[str, str]:
+    return {
+        "HF_ENDPOINT": hub.address,
+        "HF_HOME": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": "0",
+        "HF_TOKEN": "",
+    }
+
+
+def export(run_export: Run, tmp_path: Path, *words: str, environment: dict[str, str]) -> str:
+    """Run an export that must fail, and give the one line that it says."""
+    output = tmp_path / "built/bundle"
+    result = run_export(REPO_ID, "--output", output, *words, environment=environment)
+    assert result.returncode == 2, result.stderr
+    assert not (tmp_path / "built").exists()
+    errors = [line for line in result.stderr.splitlines() if line.startswith("ranklet: error: ")]
+    assert len(errors) == 1
+    assert "Traceback" not in result.stderr
+    return errors[0]
+
+
+def test_model_from_the_hub_then_from_the_cache(
+    hub: StandInHub, environment: dict[str, str], run_export: Run, tmp_path: Path
+) -> None:
+    environment["HF_TOKEN"] = hub.token = "hf_secret"
+    words = (REPO_ID, "--variants", "fp32", "--verify-pairs", "32", "--output")
+    result = run_export(*words, tmp_path / "first", "--revision", "v1", environment=environment)
+    assert result.returncode == 0, result.stderr
+    manifest = read_manifest(tmp_path / "first")
+    check_all_files(tmp_path / "first", manifest)
+    assert manifest.source.checkpoint == REPO_ID
+    assert manifest.source.revision == COMMIT
+    assert manifest.source.licence == "cc-by-4.0"
+    assert sorted(hub.fetched) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "special_tokens_map.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.txt",
+    ]
+    assert hub.fetched[-1] == "model.safetensors"
+
+    hub.refusal = (500, "")
+    offline = environment | {"HF_HUB_OFFLINE": "1"}
+    result = run_export(*words, tmp_path / "second", "--revision", "v1", environment=offline)
+    assert result.returncode == 0, result.stderr
+    assert read_manifest(tmp_path / "second").source == manifest.source
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "cache",
+        "first",
+        "second",
+        "source",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [
+        ((401, ""), "answered 401: there is no such model, or HF_TOKEN gives no access to it"),
+        ((403, ""), "answered 403"),
+        ((403, "GatedRepo"), "access must be granted first"),
+        ((404, "RepoNotFound"), "answered 404: there is no such model, and no such folder here"),
+        ((429, ""), "answered 429; try again later"),
+        ((500, ""), "answered 500; try again later"),
+    ],
+)
+def test_refusals_of_the_hub(  # noqa: PLR0917 - fixtures
+    refusal: tuple[int, str],
+    message: str,
+    hub: StandInHub,
+    environment: dict[str, str],
+    run_export: Run,
+    tmp_path: Path,
+) -> None:
+    hub.refusal = refusal
+    assert message in export(run_export, tmp_path, environment=environment)
+
+
+def test_unknown_revision(environment: dict[str, str], run_export: Run, tmp_path: Path) -> None:
+    line = export(run_export, tmp_path, "--revision", "v2", environment=environment)
+    assert "it has no revision 'v2'" in line
+
+
+def test_no_network(environment: dict[str, str], run_export: Run, tmp_path: Path) -> None:
+    environment["HF_ENDPOINT"] = "http://127.0.0.1:9"
+    assert "cannot be reached" in export(run_export, tmp_path, environment=environment)
+
+
+def test_offline_without_the_model(
+    environment: dict[str, str], run_export: Run, tmp_path: Path
+) -> None:
+    environment["HF_HUB_OFFLINE"] = "1"
+    assert "HF_HUB_OFFLINE is set" in export(run_export, tmp_path, environment=environment)
+
+
+def test_refused_before_the_weights_are_fetched(
+    hub: StandInHub, environment: dict[str, str], run_export: Run, tmp_path: Path
+) -> None:
+    (hub.folder / "model.safetensors").rename(hub.folder / "pytorch_model.bin")
+    line = export(run_export, tmp_path, environment=environment)
+    assert "its weights are pickled (pytorch_model.bin)" in line
+    assert "pytorch_model.bin" not in hub.fetched
+
+
+def test_broken_download_is_completed_by_the_next_export(
+    hub: StandInHub, environment: dict[str, str], run_export: Run, tmp_path: Path
+) -> None:
+    hub.cuts = 1
+    assert "the connection broke off" in export(run_export, tmp_path, environment=environment)
+    offline = environment | {"HF_HUB_OFFLINE": "1"}
+    line = export(run_export, tmp_path, environment=offline)
+    assert "the cache holds only a part of the model" in line
+
+    words = ("--variants", "fp32", "--verify-pairs", "32", "--output")
+    result = run_export(REPO_ID, *words, tmp_path / "bundle", environment=environment)
+    assert result.returncode == 0, result.stderr
+    assert hub.fetched.count("config.json") == 1
+    assert hub.fetched.count("model.safetensors") == 2

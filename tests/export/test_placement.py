@@ -1,0 +1,105 @@
+"""A bundle takes its place at once, and nothing but a bundle is ever replaced."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ranklet.export import placement
+from ranklet.export.errors import OutputError
+from ranklet.export.placement import WorkFolder, place, require_replaceable, work_folder
+from ranklet.runtime.bundle import check_all_files
+from ranklet.runtime.manifest import MANIFEST_NAME, Manifest, read_manifest
+
+
+@pytest.fixture
+def manifest(tiny_bundle: Path) -> Manifest:
+    return read_manifest(tiny_bundle)
+
+
+@pytest.fixture(params=["swapped", "renamed"])
+def each_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Systems that can swap two folders, and those that cannot."""
+    if request.param == "renamed":
+        monkeypatch.setattr(placement, "_SWAP_CALLS", {})
+
+
+def fill(work: WorkFolder, bundle: Path) -> None:
+    """Put all files of ``bundle`` but its manifest into the work folder."""
+    for path in bundle.iterdir():
+        if path.name != MANIFEST_NAME:
+            shutil.copy(path, work.bundle)
+
+
+@pytest.mark.usefixtures("each_system")
+@pytest.mark.parametrize("there", ["nothing", "an empty folder", "an old bundle"])
+def test_bundle_takes_its_place(
+    there: str, tiny_bundle: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    output = tmp_path / "models/built/tiny"
+    if there != "nothing":
+        output.mkdir(parents=True)
+    if there == "an old bundle":
+        shutil.copytree(tiny_bundle, output, dirs_exist_ok=True)
+        (output / "int8.onnx").write_bytes(b"old")
+    require_replaceable(output)
+    with work_folder(output) as work:
+        fill(work, tiny_bundle)
+        (work.bundle / "fp32.onnx").chmod(0o600)
+        place(work, output, manifest)
+    assert list(output.parent.iterdir()) == [output]
+    check_all_files(output, read_manifest(output))
+    assert (output / "fp32.onnx").stat().st_mode & 0o777 == 0o644
+
+
+def test_failure_leaves_nothing_not_even_folders(tmp_path: Path) -> None:
+    def fail() -> None:
+        with work_folder(tmp_path / "models/built/tiny") as work:
+            (work.bundle / "fp32.onnx").write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_work_folders_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    output = tmp_path / "tiny"
+    (tmp_path / ".tiny.building-dead/bundle").mkdir(parents=True)
+    (tmp_path / ".other.building-dead").mkdir()
+    with work_folder(output) as first, work_folder(output) as second:
+        assert first.bundle.exists()
+        assert second.bundle.exists()
+        assert not (tmp_path / ".tiny.building-dead").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [".other.building-dead"]
+
+
+def test_bundle_that_was_on_its_way_out_comes_back(tiny_bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / ".tiny.building-dead/replaced")
+    with work_folder(tmp_path / "tiny"):
+        assert read_manifest(tmp_path / "tiny").name == "tiny"
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_a_folder_with_other_things_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("dear")
+    with pytest.raises(OutputError, match="something that is not a bundle is there"):
+        require_replaceable(tmp_path)
+    with pytest.raises(OutputError, match="something that is not a bundle is there"):
+        require_replaceable(tmp_path / "letters.txt")
+
+
+def test_a_bundle_with_other_things_is_not_replaced(tiny_bundle: Path, tmp_path: Path) -> None:
+    output = shutil.copytree(tiny_bundle, tmp_path / "tiny")
+    (output / "letters.txt").write_text("dear")
+    with pytest.raises(OutputError, match=r"letters\.txt in it does not belong to the bundle"):
+        require_replaceable(output)
+
+
+def test_output_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(OutputError, match="cannot write the bundle to"),
+        work_folder(tmp_path / "file/tiny"),
+    ):
+        pass
