@@ -14,9 +14,9 @@ from ranklet.runtime.processor import Processor, detect_processor
 from ranklet.runtime.sessions import cuda_is_available
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BundleVariant:
-    """A variant of a bundle."""
+    """A variant of a bundle; each is equal to itself alone, and so a key for what it gave."""
 
     model: str
     """The bundle's name; its folder where two bundles have the same name."""

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import ir_measures
+import msgspec
 import pytest
 
+from ranklet.runtime.manifest import VariantReport, read_manifest, write_manifest
 from ranklet.runtime.reranker import Reranker
 
 from .conftest import QUERIES, write_collection
@@ -119,6 +121,21 @@ class TestReport:
         )
         assert {row["collection"] for row in report["rows"]} == {str(folder) for folder in folders}
         assert [row["model"] for row in report["means"]] == [str(tiny_bundle), str(copy)]
+
+    def test_a_bundle_with_a_verification_report(
+        self, evaluate: Eval, tiny_bundle: Path, collection_folder: Path, tmp_path: Path
+    ) -> None:
+        """As every exported bundle has it."""
+        copy = shutil.copytree(tiny_bundle, tmp_path / "copy")
+        manifest = read_manifest(copy)
+        verified = VariantReport(0.0, 0.0, 1.0, passed=True, session_options={"a": "b"})
+        variants = {
+            name: msgspec.structs.replace(variant, report=verified)
+            for name, variant in manifest.variants.items()
+        }
+        write_manifest(copy, msgspec.structs.replace(manifest, variants=variants))
+        report = evaluate.report("--model", copy, "--data", collection_folder)
+        assert {row["model"] for row in report["rows"]} == {"first stage", "tiny"}
 
     def test_the_table_shows_everything(
         self, evaluate: Eval, tiny_bundle: Path, collection_folder: Path
