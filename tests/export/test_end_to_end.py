@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from rich.console import Console
 
-from ranklet.export import build, verification
+from ranklet.export import build, graph_file, verification
 from ranklet.export.errors import ExportError, ParityError, UnsupportedCheckpointError
 from ranklet.export.pipeline import ExportedBundle, export_bundle
 from ranklet.export.progress import Stages
@@ -242,15 +242,26 @@ def test_degraded_int8_fails_unless_allowed(
     assert not (tmp_path / "built").exists()
 
     request = ExportRequest(request.source, request.output, variants=("int8",), allow_degraded=True)
-    report = export(request).manifest.variants["int8"].report
-    assert report is not None
-    assert not report.passed
-    assert report.degraded_allowed
-    assert sorted(path.name for path in (tmp_path / "built/tiny").iterdir()) == [
-        "int8.onnx",
-        "manifest.json",
-        "tokenizer.json",
-    ]
+    manifest = export(request).manifest
+    variant = manifest.variants["int8"]
+    assert variant.report is not None
+    assert not variant.report.passed
+    assert variant.report.degraded_allowed
+    files = {file.path for file in variant.files} | {"manifest.json", "tokenizer.json"}
+    assert {path.name for path in (tmp_path / "built/tiny").iterdir()} == files
+
+
+def test_graph_that_one_file_cannot_hold(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_file, "_LARGEST_FILE_BYTES", 1_000_000)
+    request = ExportRequest(
+        str(tiny_checkpoint), tmp_path / "tiny", variants=VARIANT_NAMES, allow_degraded=True
+    )
+    manifest = export(request).manifest
+    check_all_files(tmp_path / "tiny", manifest)
+    for name, variant in manifest.variants.items():
+        assert [file.path for file in variant.files] == [f"{name}.onnx", f"{name}.onnx.data"]
 
 
 def test_bundle_is_replaced_by_a_new_one(

@@ -29,9 +29,9 @@ MOMENTS = (
 
 
 def start_export(checkpoint: Path, output: Path) -> subprocess.Popen[str]:
-    words = ["export", str(checkpoint), "--output", str(output), "--allow-degraded"]
+    words = ["export", str(checkpoint), "--output", str(output)]
     return subprocess.Popen(
-        [sys.executable, "-m", "ranklet.cli", *words],
+        [sys.executable, "-m", "ranklet.cli", *words, "--allow-degraded", "--verify-pairs", "32"],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
