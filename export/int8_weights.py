@@ -59,4 +59,5 @@ def _rounded(weights: Float32Array, scales: Float32Array, limit: int) -> Float32
 def _squared_errors(weights: Float32Array, scales: Float32Array, limit: int) -> Float32Array:
     """Sum up, for each column, the squares of what is lost with ``scales``."""
     errors: Float32Array = _rounded(weights, scales, limit) * scales - weights
-    return np.square(errors).sum(axis=0)
+    lost: Float32Array = np.square(errors).sum(axis=0)
+    return lost
