@@ -30,6 +30,8 @@ class Environment(msgspec.Struct, frozen=True):
     cores: int
     workers: int | None
     """Pairs scored at the same time, where that was set; else as many as cores."""
+    load_average: float
+    """Over the quarter of an hour before the report: well above the cores, speeds are too low."""
     memory_gib: int
     system: str
     python: str
@@ -47,6 +49,7 @@ def describe_environment(*, workers: int | None) -> Environment:
         instruction_sets=detect_processor().description,
         cores=usable_cores(),
         workers=workers,
+        load_average=round(os.getloadavg()[2], 2),
         memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),

@@ -42,6 +42,7 @@ def make_page(report: Report) -> str:
         environment=escape(
             f"ranklet {environment.ranklet} ({environment.commit or 'released'}), "
             f"{environment.instruction_sets}, {environment.memory_gib} GiB, "
+            f"load average {environment.load_average:.1f}, "
             f"{environment.system}, Python {environment.python}, {versions}"
         ),
         command=escape(environment.command),
