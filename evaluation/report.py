@@ -42,6 +42,8 @@ class Row(msgspec.Struct, frozen=True):
     model: str
     variant: str
     precision: str | None
+    digest: str | None
+    """sha256 over the checksums of tokenizer and graph: which files these figures are of."""
     size_bytes: int | None
     pairs_per_s: float | None
     """While evaluating, with all workers busy; ``ranklet bench`` compares more carefully."""
@@ -127,6 +129,7 @@ def _rows(measured: _Measured, first: BundleVariant) -> list[Row]:
                 model=variant.model if variant else FIRST_STAGE,
                 variant=variant.name if variant else measured.collection.first_stage.name,
                 precision=variant.variant.precision if variant else None,
+                digest=variant.digest if variant else None,
                 size_bytes=variant.variant.size_bytes if variant else None,
                 pairs_per_s=round(run.pairs_per_s, 1) if run else None,
                 quality={name: quality.mean for name, quality in qualities.items()},
@@ -145,6 +148,7 @@ def _mean_row(measured: Sequence[_Measured], first: BundleVariant, variant: Bund
         model=variant.model,
         variant=variant.name,
         precision=variant.variant.precision,
+        digest=variant.digest,
         size_bytes=variant.variant.size_bytes,
         pairs_per_s=round(sum(run.pairs for run in runs) / seconds, 1) if seconds else None,
         quality={
