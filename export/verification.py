@@ -20,7 +20,9 @@ MAX_DIFFERENCE_FP16 = 5e-2
 """The same for fp16, which keeps 11 bits of a number where fp32 keeps 24."""
 
 MIN_KENDALL_TAU = 0.95
-"""Limit for int8: the rank agreement."""
+"""Limit for int8: the rank agreement over all pairs. Of the shipped model a sound int8 graph has
+0.98, one with a single scale for each weight matrix 0.90, one that ignores segment ids 0.72, one
+that lacks a layer at most 0.41."""
 
 _SMALLEST_SPREAD = 1e-9
 """Stands in for the standard deviation of logits that are all equal, which nothing divides by."""

@@ -45,7 +45,7 @@ def original(
     feeds: list[Feed] = []
     for tokens in random.integers(8, 60, 40):
         ids = random.integers(5, 120, (1, tokens + 10))
-        positions: NDArray[np.int64] = np.arange(tokens + 10)[np.newaxis]
+        positions = np.arange(tokens + 10, dtype=np.int64).reshape(1, -1)
         segments = np.array(positions >= tokens // 3, np.int64)
         mask = np.array(positions < tokens, np.int64)
         feeds.append({"input_ids": ids, "attention_mask": mask, "token_type_ids": segments})
