@@ -74,6 +74,7 @@ def main() -> None:
     if arguments.serve:
         SERVERS[arguments.serve](arguments.port)
         return
+    load = os.getloadavg()[0]  # what else ran on the machine
     runs: list[dict[str, object]] = [
         {"server": name, "round": number, **measure(name, arguments.model, arguments.requests)}
         for number in range(arguments.rounds)
@@ -86,8 +87,16 @@ def main() -> None:
         environment = describe_environment(
             ("uvicorn", "granian", "httptools", "uvloop", "litestar")
         )
-        result = {"environment": environment, "model": arguments.model.name, "summary": summary}
-        arguments.output.write_text(json.dumps({**result, "runs": runs}, indent=2) + "\n")
+        result = {
+            "environment": environment,
+            "load_average_before": load,
+            "model": str(arguments.model),
+            "requests": arguments.requests,
+            "connections": CONNECTIONS,
+            "summary": summary,
+            "runs": runs,
+        }
+        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -29,6 +29,7 @@ SEED = 20261122
 
 def main() -> None:
     arguments = parse_arguments()
+    load = os.getloadavg()[0]  # what else ran on the machine
     command = [sys.executable, "-m", "ranklet.cli", "serve", "--port", "0"]
     command += ["--model", str(arguments.model)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
@@ -45,6 +46,7 @@ def main() -> None:
     if arguments.output:
         result = {
             "environment": describe_environment(("uvicorn", "litestar", "msgspec", "onnxruntime")),
+            "load_average_before": load,
             "seed": SEED,
             "model": arguments.model.name,
             "clients": arguments.clients,
