@@ -1,7 +1,7 @@
 """Running the application on uvicorn: an address, a process, a clean end.
 
-uvicorn with httptools and uvloop answers as fast as granian, takes 30 MiB less memory, starts half a
-second earlier and can be run inside our process, where it ends as we like: see
+uvicorn with httptools and uvloop answers as fast as granian, takes 30 MiB less memory, starts half
+a second earlier and runs inside our process, where it ends as we like: see
 ``benchmarks/asgi_servers.py`` and its results.
 """
 
