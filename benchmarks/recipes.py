@@ -103,7 +103,8 @@ def main() -> None:
         }
     for name in RECIPES:
         times = ", ".join(f"{tokens}: {speed[tokens][name]['p50']}" for tokens in speed)
-        print(f"{name:45}", *quality[name].items(), f"ms by tokens: {times}")
+        figures = ", ".join(f"{measure} {value}" for measure, value in quality[name].items())
+        print(f"{name:45} {figures}; ms by tokens {times}")
     if arguments.output:
         report = {"environment": describe_environment(_PACKAGES), "quality": quality}
         content = json.dumps(report | {"milliseconds": speed}, indent=1)
