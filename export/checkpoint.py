@@ -41,6 +41,9 @@ def open_checkpoint(source: str, *, revision: str | None = None) -> Checkpoint:
     folder = Path(source).expanduser()
     if folder.exists():
         return _open_folder(source, folder, revision)
+    if source.startswith("flashrank:"):
+        problem = "FlashRank's archives cannot be imported; export the checkpoint behind this one"
+        raise SourceNotFoundError(source, problem)
     if not hub.looks_like_hub_id(source):
         problem = "there is no such folder, and a model on the hub is called organisation/name"
         raise SourceNotFoundError(source, problem)

@@ -27,6 +27,12 @@ _OTHER_CROSS_ENCODER = "corrius/cross-encoder-mmarco-mMiniLMv2-L12-H384-v1"
 _FLASHRANK_ENGLISH = "ms-marco-MiniLM-L-12-v2"
 _FLASHRANK_OTHER = "ms-marco-MultiBERT-L-12"
 
+_FLASHRANK_ORIGINS = {
+    "ms-marco-MiniLM-L-12-v2": "cross-encoder/ms-marco-MiniLM-L12-v2",
+    "ms-marco-TinyBERT-L-2-v2": "cross-encoder/ms-marco-TinyBERT-L2-v2",
+}
+"""The checkpoints that FlashRank's archives were quantized from: we quantize them ourselves."""
+
 _HUB_ID_PARTS = 2
 
 
@@ -73,7 +79,7 @@ def _flashrank(name: str, language: str, models_dir: Path) -> ModelSource:
     if name in {"cross-encoder", "flashrank"}:
         name = _FLASHRANK_ENGLISH if language == _ENGLISH else _FLASHRANK_OTHER
     name = name.removeprefix("flashrank:")
-    return ModelSource(f"flashrank:{name}", models_dir / name)
+    return ModelSource(_FLASHRANK_ORIGINS.get(name, f"flashrank:{name}"), models_dir / name)
 
 
 def _cross_encoder(language: str, models_dir: Path) -> ModelSource:

@@ -155,6 +155,7 @@ def test_refused_by_what_was_found(case: str, checkpoint: Path) -> None:
     [
         ("no/such/folder", None, "there is no such folder"),
         ("./nothing", None, "there is no such folder"),
+        ("flashrank:rank-T5-flan", None, "FlashRank's archives cannot be imported"),
         (__file__, None, "this is a file"),
         (".", "main", "--revision is for models on the hub"),
     ],

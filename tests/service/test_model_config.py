@@ -62,7 +62,8 @@ def test_with_type_flashrank_it_must_be_installed(
     catalog = build_catalog(Settings(config=file, models_dir=tmp_path))
     with pytest.raises(ModelNotInstalledError) as caught:
         catalog.find("jina-reranker-v1-base-en")
-    command = f"ranklet export flashrank:ms-marco-MiniLM-L-12-v2 --output {tmp_path}/ms-marco-Mini"
+    output = tmp_path / "ms-marco-MiniLM-L-12-v2"
+    command = f"ranklet export cross-encoder/ms-marco-MiniLM-L12-v2 --output {output}"
     assert command in str(caught.value)
 
 
@@ -97,14 +98,14 @@ def test_with_type_flashrank_it_must_be_installed(
             "flashrank",
             None,
             "en",
-            "flashrank:ms-marco-MiniLM-L-12-v2",
+            "cross-encoder/ms-marco-MiniLM-L12-v2",
             "ms-marco-MiniLM-L-12-v2",
         ),
         (
             "ms-marco-TinyBERT-L-2-v2",
             "flashrank",
             "en",
-            "flashrank:ms-marco-TinyBERT-L-2-v2",
+            "cross-encoder/ms-marco-TinyBERT-L2-v2",
             "ms-marco-TinyBERT-L-2-v2",
         ),
         # Names that LocalAI takes for remote services or for other families by a part of them.
