@@ -98,12 +98,22 @@ def infer_graph_shapes(model: onnx.ModelProto) -> GraphShapes:
 
 
 def _inferred_shapes(skeleton: onnx.ModelProto) -> dict[str, Shape]:
-    """Use onnxruntime's inference, which follows the arithmetic of shapes, where it can cope."""
-    try:
-        inferred = SymbolicShapeInference.infer_shapes(skeleton, auto_merge=True)
-    except Exception:  # noqa: BLE001 - it raises anything, assertions of sympy included
-        inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
-    return dict(_declared_shapes([*inferred.graph.value_info, *inferred.graph.output]))
+    """Use onnxruntime's inference, which follows the arithmetic of shapes, or else onnx's own."""
+    for infer in (_infer_symbolically, _infer_plainly):
+        try:
+            graph = infer(skeleton).graph
+        except Exception:  # noqa: BLE001, S112 - they raise anything, sympy's errors included
+            continue
+        return dict(_declared_shapes([*graph.value_info, *graph.output]))
+    return {}
+
+
+def _infer_symbolically(skeleton: onnx.ModelProto) -> onnx.ModelProto:
+    return SymbolicShapeInference.infer_shapes(skeleton, auto_merge=True)
+
+
+def _infer_plainly(skeleton: onnx.ModelProto) -> onnx.ModelProto:
+    return onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
 
 
 def _holds(shape: Shape, tensor: str, run: Observation) -> bool:
