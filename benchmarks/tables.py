@@ -41,6 +41,22 @@ def latency() -> str:
     return "\n".join(lines)
 
 
+def quality() -> str:
+    """Ranking quality by collection, from the newest ``quality-*.json``."""
+    path, report = _newest("quality")
+    rows = {(row["collection"], row["variant"]): row["quality"] for row in report["rows"]}
+    lines = ["| collection | metric | first stage | fp32 | int8 |", "|---|---|--:|--:|--:|"]
+    for collection, metric in (("trec_dl19", "nDCG@10"), ("wikiqa_dev", "RR")):
+        values = {name: row[metric] for (of, name), row in rows.items() if of == collection}
+        first = [value for name, value in values.items() if name not in {"fp32", "int8"}]
+        shown = f"{first[0]:.4f}" if first else ""
+        lines.append(
+            f"| {collection} | {metric} | {shown} | {values['fp32']:.4f} | {values['int8']:.4f} |"
+        )
+    lines += ["", f"All figures with intervals: `benchmarks/results/{path.name}`."]
+    return "\n".join(lines)
+
+
 def settings() -> str:
     """Every option of ``ranklet serve``, from its definition."""
     defaults = Settings()
@@ -60,7 +76,7 @@ def _newest(kind: str) -> tuple[Path, dict[str, Any]]:
     return path, json.loads(path.read_text())
 
 
-TABLES = {"latency": latency, "settings": settings}
+TABLES = {"latency": latency, "quality": quality, "settings": settings}
 
 
 def main() -> None:
