@@ -175,9 +175,9 @@ def _run(model: onnx.ModelProto, activations: NDArray[np.float32]) -> NDArray[np
 def test_large_activations_of_one_token_leave_the_others_exact(
     gelu: bool, scale: float, outlier: float, tokens: int, seed: int
 ) -> None:
-    activations = np.random.default_rng(seed).normal(size=(1, tokens, _WIDTH)) * scale
-    activations[:, 0] *= outlier
-    activations = activations.astype(np.float32)
+    drawn = np.random.default_rng(seed).normal(size=(1, tokens, _WIDTH)) * scale
+    drawn[:, 0] *= outlier
+    activations = drawn.astype(np.float32)
     model = _product(gelu=gelu)
     expected = _run(model, activations)
     assert quantize_graph(model, weight_bits=8) == 1
