@@ -1,0 +1,1 @@
+"""The comparison with other rerankers, each in an environment of its own; see ``compare.py``."""
