@@ -30,7 +30,7 @@ help: ## list the targets
 setup: $(DEVELOPMENT) ## install everything for development into .venv
 
 run: ## serve the shipped model on 127.0.0.1:8080; installs and exports what is missing
-	@test -e $(BUNDLE)/manifest.json || $(MAKE) --silent --no-print-directory export MODEL=models/ranklet-mini
+	@test -e $(BUNDLE)/manifest.json || $(MAKE) --silent --no-print-directory export MODEL=models/ranklet-mini OPTIONS=
 	@$(MAKE) --silent --no-print-directory $(SERVICE)
 	@exec $(BIN)/ranklet serve --model $(BUNDLE) --config models/config $(OPTIONS)
 
@@ -51,7 +51,7 @@ check: $(DEVELOPMENT) ## format, lint, both type checkers, the import contract
 	$(BIN)/lint-imports --no-logo
 
 bench: $(DEVELOPMENT) ## measure the latency of the shipped model
-	@test -e $(BUNDLE)/manifest.json || $(MAKE) --silent --no-print-directory export MODEL=models/ranklet-mini
+	@test -e $(BUNDLE)/manifest.json || $(MAKE) --silent --no-print-directory export MODEL=models/ranklet-mini OPTIONS=
 	$(BIN)/python benchmarks/latency.py $(OPTIONS)
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay
