@@ -5,3 +5,4 @@ from numpy.typing import NDArray
 
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]

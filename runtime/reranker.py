@@ -15,10 +15,10 @@ from .errors import InputError, ProviderError
 from .manifest import Manifest, read_manifest
 from .processor import detect_processor, usable_cores
 from .ranking import RankedDocument, activate, rank
-from .scheduler import PairScores, Scheduler
+from .scheduler import PairScores, Scheduler, StageTimes
 from .scoring import CpuScorer, CudaScorer, Scorer
 from .sessions import cpu_session, cuda_is_available, cuda_session
-from .tokenization import PairEncoder
+from .tokenization import WINDOW_CUT, Cut, PairEncoder
 
 _CUDA_WORKERS = 2
 """One tokenizes while the other waits for the device."""
@@ -136,9 +136,20 @@ class Reranker:
         return [RankedDocument(int(index), float(scores[index])) for index in rank(logits, top_n)]
 
     def submit(
-        self, query: str, documents: Sequence[str], *, max_windows: int = 1
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        max_windows: int = 1,
+        cut: Cut = WINDOW_CUT,
     ) -> Future[PairScores]:
         """Queue documents to be scored and return at once.
+
+        Args:
+            query: As in ``score``.
+            documents: As in ``score``.
+            max_windows: As in ``score``.
+            cut: What else is to be cut of query and documents, and on which side.
 
         Returns:
             A future of logits and token counts; cancelling it frees the pairs that still wait.
@@ -156,7 +167,7 @@ class Reranker:
             _require_text(document, name=f"documents[{index}]")
         if not documents:
             return _nothing_to_score()
-        return self._scheduler.submit(query, documents, max_windows=max_windows)
+        return self._scheduler.submit(query, documents, max_windows=max_windows, cut=cut)
 
     def close(self) -> None:
         """Stop the workers; requests that still wait fail with ``ClosedError``."""
@@ -214,7 +225,14 @@ def _open_scorer(folder: Path, manifest: Manifest, choice: Choice) -> Scorer:
 
 def _nothing_to_score() -> Future[PairScores]:
     future: Future[PairScores] = Future()
-    nothing = PairScores(np.empty(0, np.float32), np.empty(0, np.int64), 0, query_cut=False)
+    nothing = PairScores(
+        logits=np.empty(0, np.float32),
+        tokens=np.empty(0, np.int64),
+        query_tokens=0,
+        query_cut=False,
+        documents_cut=np.empty(0, np.bool_),
+        times=StageTimes(),
+    )
     future.set_result(nothing)
     return future
 

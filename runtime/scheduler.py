@@ -7,6 +7,7 @@ list of waiting pairs needs no lock.
 """
 
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -15,10 +16,20 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from .arrays import Float32Array, IntArray
+from .arrays import BoolArray, Float32Array, IntArray
 from .errors import ClosedError
 from .scoring import Scorer
-from .tokenization import EncodedQuery
+from .tokenization import WINDOW_CUT, Cut, EncodedQuery
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Where the time of a request went; what several workers did at once counts for each."""
+
+    queue_seconds: float = 0.0
+    """From submitting until a worker took the first pair."""
+    tokenization_seconds: float = 0.0
+    inference_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +45,19 @@ class PairScores:
     """Tokens of the query after cutting, without special tokens."""
     query_cut: bool
     """True where the query was longer than half the window and was cut."""
+    documents_cut: BoolArray
+    """bool, shape (n,), True where a part of the document was not read."""
+    times: StageTimes
 
 
 class _Request:
     """The pairs of one request and what is known of their scores."""
 
-    def __init__(self, query: str, documents: Sequence[str], *, max_windows: int) -> None:
+    def __init__(self, query: str, documents: Sequence[str], *, max_windows: int, cut: Cut) -> None:
         self.future: Future[PairScores] = Future()
         self._query_text = query
         self._max_windows = max_windows
+        self._cut = cut
         # The same text twice is scored once: a pair's score depends on nothing else.
         places = {text: place for place, text in enumerate(dict.fromkeys(documents))}
         self._inverse = np.array([places[text] for text in documents], np.int64)
@@ -51,6 +66,9 @@ class _Request:
         self._waiting = sorted(range(len(places)), key=lambda place: len(self._documents[place]))
         self._logits = np.zeros(len(places), np.float32)
         self._tokens = np.zeros(len(places), np.int64)
+        self._were_cut = np.zeros(len(places), np.bool_)
+        self._submitted = time.perf_counter()
+        self._times = StageTimes()
         self._unscored = len(places)
         self._lock = threading.Lock()
         self._query: EncodedQuery | None = None
@@ -58,7 +76,9 @@ class _Request:
     def prepare(self, scorer: Scorer) -> EncodedQuery:
         """Encode the query, once; only the worker that holds the request may call this."""
         if self._query is None:
-            self._query = scorer.encoder.encode_query(self._query_text)
+            started = time.perf_counter()
+            self._query = scorer.encoder.encode_query(self._query_text, self._cut)
+            self._times = StageTimes(started - self._submitted, time.perf_counter() - started)
         return self._query
 
     def take(self, count: int) -> list[int]:
@@ -75,10 +95,16 @@ class _Request:
     def score(self, places: list[int], query: EncodedQuery, scorer: Scorer) -> None:
         """Score pairs that were taken; the last of them completes the request."""
         documents = [self._documents[place] for place in places]
-        logits, tokens = scorer.score(query, documents, max_windows=self._max_windows)
-        self._logits[places] = logits
-        self._tokens[places] = tokens
+        scores = scorer.score(query, documents, max_windows=self._max_windows)
+        self._logits[places] = scores.logits
+        self._tokens[places] = scores.tokens
+        self._were_cut[places] = scores.were_cut
         with self._lock:
+            self._times = StageTimes(
+                self._times.queue_seconds,
+                self._times.tokenization_seconds + scores.tokenization_seconds,
+                self._times.inference_seconds + scores.inference_seconds,
+            )
             self._unscored -= len(places)
             is_complete = self._unscored == 0
         if is_complete:
@@ -86,7 +112,12 @@ class _Request:
 
     def _complete(self, query: EncodedQuery) -> None:
         scores = PairScores(
-            self._logits[self._inverse], self._tokens[self._inverse], query.tokens, query.was_cut
+            self._logits[self._inverse],
+            self._tokens[self._inverse],
+            query.tokens,
+            query.was_cut,
+            self._were_cut[self._inverse],
+            self._times,
         )
         if self.future.set_running_or_notify_cancel():
             self.future.set_result(scores)
@@ -120,7 +151,12 @@ class Scheduler:
         self._stop = weakref.finalize(self, _stop, self._queue, threads)
 
     def submit(
-        self, query: str, documents: Sequence[str], *, max_windows: int = 1
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        max_windows: int = 1,
+        cut: Cut = WINDOW_CUT,
     ) -> Future[PairScores]:
         """Queue a request and return at once.
 
@@ -130,7 +166,7 @@ class Scheduler:
         Raises:
             ClosedError: the scheduler is closed.
         """
-        request = _Request(query, documents, max_windows=max_windows)
+        request = _Request(query, documents, max_windows=max_windows, cut=cut)
         with self._lock:
             if not self._stop.alive:
                 raise ClosedError(_CLOSED)

@@ -6,18 +6,34 @@ would change with its neighbours (https://github.com/microsoft/onnxruntime/issue
 the unit is a batch of pairs of similar length.
 """
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import onnxruntime as ort
 
-from .arrays import Float32Array, IntArray
+from .arrays import BoolArray, Float32Array, IntArray
 from .errors import ScoringError
 from .tokenization import EncodedPair, EncodedQuery, PairEncoder
 
 _BATCH_TOKENS = 32_768
 """Padded tokens in a CUDA batch: 64 pairs of 512, enough to fill the device."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentScores:
+    """What one call of a scorer gave, in the documents' order."""
+
+    logits: Float32Array
+    """float32, shape (n,), raw logits, unbounded."""
+    tokens: IntArray
+    """int64, shape (n,), tokens read for each document."""
+    were_cut: BoolArray
+    """bool, shape (n,), True where a part of the document was not read."""
+    tokenization_seconds: float
+    inference_seconds: float
 
 
 class Scorer(Protocol):
@@ -29,7 +45,7 @@ class Scorer(Protocol):
 
     def score(
         self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
-    ) -> tuple[Float32Array, IntArray]:
+    ) -> DocumentScores:
         """Score documents for a query.
 
         Args:
@@ -37,10 +53,6 @@ class Scorer(Protocol):
             documents: At most ``pairs_per_call``.
             max_windows: A document longer than the model's window is scored by up to so many
                 overlapping windows, and the best of them counts.
-
-        Returns:
-            The raw logits, float32, and the tokens read for each document, int64, both of shape
-            (n,).
 
         Raises:
             ScoringError: the graph failed or gave something that is not a number.
@@ -63,16 +75,25 @@ class CpuScorer:
 
     def score(
         self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
-    ) -> tuple[Float32Array, IntArray]:
+    ) -> DocumentScores:
         """Score documents for a query, as ``Scorer`` says."""
-        logits = np.empty(len(documents), np.float32)
-        tokens = np.empty(len(documents), np.int64)
-        for index, document in enumerate(documents):
-            windows = self.encoder.encode_windows(query, document, max_windows=max_windows)
-            feeds = [window.feed(self._graph_inputs) for window in windows]
-            logits[index] = max(_run(self._session, feed)[0] for feed in feeds)
-            tokens[index] = sum(len(window.ids) for window in windows)
-        return logits, tokens
+        started = time.perf_counter()
+        windows = [
+            self.encoder.encode_windows(query, document, max_windows=max_windows)
+            for document in documents
+        ]
+        encoded = time.perf_counter()
+        logits = [
+            max(_run(self._session, pair.feed(self._graph_inputs))[0] for pair in pairs)
+            for pairs in windows
+        ]
+        return DocumentScores(
+            np.array(logits, np.float32),
+            np.array([sum(len(pair.ids) for pair in pairs) for pairs in windows], np.int64),
+            _were_cut(windows),
+            encoded - started,
+            time.perf_counter() - encoded,
+        )
 
 
 class CudaScorer:
@@ -90,12 +111,14 @@ class CudaScorer:
 
     def score(
         self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
-    ) -> tuple[Float32Array, IntArray]:
+    ) -> DocumentScores:
         """Score documents for a query, as ``Scorer`` says."""
+        started = time.perf_counter()
         windows = [
             self.encoder.encode_windows(query, document, max_windows=max_windows)
             for document in documents
         ]
+        encoded = time.perf_counter()
         pairs = [pair for group in windows for pair in group]
         lengths = np.array([len(pair.ids) for pair in pairs], np.int64)
         logits = np.empty(len(pairs), np.float32)
@@ -103,7 +126,13 @@ class CudaScorer:
             feed = pad_pairs([pairs[int(index)] for index in batch], self._graph_inputs)
             logits[batch] = _run(self._session, feed)
         starts = np.cumsum([0, *(len(group) for group in windows[:-1])])
-        return np.maximum.reduceat(logits, starts), np.add.reduceat(lengths, starts)
+        return DocumentScores(
+            np.maximum.reduceat(logits, starts),
+            np.add.reduceat(lengths, starts),
+            _were_cut(windows),
+            encoded - started,
+            time.perf_counter() - encoded,
+        )
 
 
 def batches_under_budget(tokens: IntArray, budget: int) -> list[IntArray]:
@@ -135,6 +164,10 @@ def pad_pairs(pairs: Sequence[EncodedPair], graph_inputs: Sequence[str]) -> dict
         for name, values in feed.items():
             padded[name][row, : values.shape[1]] = values
     return padded
+
+
+def _were_cut(windows: Sequence[Sequence[EncodedPair]]) -> BoolArray:
+    return np.array([pairs[0].was_cut for pairs in windows], np.bool_)
 
 
 def _run(session: ort.InferenceSession, feed: dict[str, IntArray]) -> Float32Array:

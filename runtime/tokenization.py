@@ -6,10 +6,11 @@ special tokens, cut, and joined by the tokenizer's own template, so that the que
 for all its documents and a long query cannot fail them.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
@@ -28,6 +29,29 @@ the figure that Jina's reranker v2 uses. Never more than a quarter of a window."
 _GROWTH = 4
 """By how much the part of a text that is encoded grows when it held too few tokens."""
 
+_BORDER = re.compile(r"\S +")
+"""Where a text may be entered from the middle: words begin anew behind a space for all tokenizers,
+while elsewhere some look back, as those that group digits in threes."""
+
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Where texts are cut: by default only where the model's window asks for it, at their end."""
+
+    query_tokens: int | None = None
+    """The most that the query may have, without special tokens."""
+    document_tokens: int | None = None
+    """The most that a document may have, without special tokens."""
+    pair_tokens: int | None = None
+    """The most that a pair may have, special tokens included: a smaller window."""
+    side: Side = "right"
+    """Which side loses what is too much: its end, or with "left" its beginning."""
+
+
+WINDOW_CUT = Cut()
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedQuery:
@@ -37,7 +61,11 @@ class EncodedQuery:
     tokens: int
     """Tokens that are kept, without special tokens."""
     was_cut: bool
-    """True where the query was longer than half the window."""
+    """True where the query was longer than half the window, or than its cut allows."""
+    room: int
+    """Tokens that a document beside it may have in one window, without special tokens."""
+    cut: Cut
+    """How documents are to be cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +77,8 @@ class EncodedPair:
     type_ids: IntArray
     """int64, shape (tokens,): 0 for the query, 1 for the document where the model tells them
     apart."""
+    was_cut: bool
+    """True where the document has parts that no window holds."""
 
     def feed(self, graph_inputs: Sequence[str]) -> dict[str, IntArray]:
         """Give the graph's inputs, each int64 of shape (1, tokens)."""
@@ -69,8 +99,7 @@ class PairEncoder:
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self._special_tokens = tokenizer.num_special_tokens_to_add(is_pair=True)
-        self._room = window_tokens - self._special_tokens
-        self._max_query_tokens = min(window_tokens // 2, self._room)
+        self._window_tokens = window_tokens
         added = tokenizer.get_added_tokens_decoder().values()
         self._longest_added_token = max((len(token.content) for token in added), default=0)
 
@@ -88,12 +117,21 @@ class PairEncoder:
             raise BundleError(message) from error
         return cls(tokenizer, window_tokens=window_tokens)
 
-    def encode_query(self, query: str) -> EncodedQuery:
-        """Encode a query, cut to half the window."""
-        encoding = self._encode(query, self._max_query_tokens)
-        was_cut = len(encoding) > self._max_query_tokens
-        encoding.truncate(self._max_query_tokens)
-        return EncodedQuery(encoding, len(encoding), was_cut)
+    def encode_query(self, query: str, cut: Cut = WINDOW_CUT) -> EncodedQuery:
+        """Encode a query, cut to half the window.
+
+        Args:
+            query: What the documents are for.
+            cut: What else is to be cut of the query and of the documents joined with it.
+        """
+        window = min(self._window_tokens, cut.pair_tokens or self._window_tokens)
+        room = max(0, window - self._special_tokens)
+        limit = _lower(min(window // 2, room), cut.query_tokens)
+        encoding = self._encode(query, limit, cut.side)
+        was_cut = len(encoding) > limit
+        encoding.truncate(limit, direction=cut.side)
+        tokens = len(encoding)
+        return EncodedQuery(encoding, tokens, was_cut, room - tokens, cut)
 
     def encode_pair(self, query: EncodedQuery, document: str) -> EncodedPair:
         """Encode a document, cut to what the query leaves of the window, and join the two."""
@@ -109,28 +147,40 @@ class PairEncoder:
             document: Cut beyond the last window.
             max_windows: At least 1; fewer are given where the document is shorter.
         """
-        room = self._room - query.tokens
+        room, side = query.room, query.cut.side
         overlap = min(_OVERLAP_TOKENS, room // 4)
-        encoding = self._encode(document, room + (max_windows - 1) * (room - overlap))
-        encoding.truncate(room, stride=overlap)
-        windows = [encoding, *encoding.overflowing][:max_windows]
-        return [self._join(query, window) for window in windows]
+        in_windows = room + (max_windows - 1) * (room - overlap)
+        limit = _lower(in_windows, query.cut.document_tokens)
+        encoding = self._encode(document, limit, side)
+        was_cut = len(encoding) > limit
+        encoding.truncate(limit, direction=side)
+        if len(encoding) <= room:
+            return [self._join(query, encoding, was_cut=was_cut)]
+        encoding.truncate(room, stride=overlap, direction=side)
+        windows = [encoding, *encoding.overflowing]
+        return [self._join(query, window, was_cut=was_cut) for window in windows]
 
-    def _join(self, query: EncodedQuery, window: Encoding) -> EncodedPair:
+    def _join(self, query: EncodedQuery, window: Encoding, *, was_cut: bool) -> EncodedPair:
         pair = self._tokenizer.post_process(query.encoding, window)
-        return EncodedPair(np.array(pair.ids, np.int64), np.array(pair.type_ids, np.int64))
+        ids, type_ids = np.array(pair.ids, np.int64), np.array(pair.type_ids, np.int64)
+        return EncodedPair(ids, type_ids, was_cut)
 
-    def _encode(self, text: str, max_tokens: int) -> Encoding:
+    def _encode(self, text: str, max_tokens: int, side: Side) -> Encoding:
         """Give the tokens of ``text``; beyond ``max_tokens`` and one more, some may be missing.
 
-        Only as much of the text is encoded as that takes: a prefix is enough as soon as it holds
+        Only as much of the text is encoded as that takes: a part is enough as soon as it holds
         so many tokens outside the reach of its own end, where the cut may have split a word.
         """
         length = _CHARS_PER_TOKEN * (max_tokens + 1)
         while length < len(text):
-            prefix = _repaired(text[:length])
-            encoding = self._encode_whole(prefix)
-            if self._settled_tokens(encoding, len(prefix)) > max_tokens:
+            part = _repaired(text[:length] if side == "right" else text[-length:])
+            encoding = self._encode_whole(part)
+            settled = (
+                self._settled_at_start(encoding, len(part))
+                if side == "right"
+                else self._settled_at_end(encoding, part)
+            )
+            if settled > max_tokens:
                 return encoding
             length *= _GROWTH
         return self._encode_whole(_repaired(text))
@@ -138,7 +188,7 @@ class PairEncoder:
     def _encode_whole(self, text: str) -> Encoding:
         return self._tokenizer.encode_batch([text], add_special_tokens=False)[0]
 
-    def _settled_tokens(self, encoding: Encoding, length: int) -> int:
+    def _settled_at_start(self, encoding: Encoding, length: int) -> int:
         """Count the leading tokens that no text after ``length`` characters can change.
 
         Tokenizers look at one word (pre-token) at a time, so only the last word is open, and the
@@ -154,6 +204,23 @@ class PairEncoder:
         while closed and offsets[closed - 1][1] > length - self._longest_added_token:
             closed -= 1
         return closed
+
+    def _settled_at_end(self, encoding: Encoding, part: str) -> int:
+        """Count the trailing tokens that no text before ``part`` can change."""
+        words = encoding.word_ids
+        border = _BORDER.search(part, self._longest_added_token)
+        if border is None or not words:
+            return 0
+        starts = (start for start, _ in encoding.offsets)
+        unsettled = (
+            start < border.end() or word == words[0]
+            for start, word in zip(starts, words, strict=True)
+        )
+        return len(words) - sum(unsettled)
+
+
+def _lower(limit: int, other: int | None) -> int:
+    return limit if other is None else min(limit, other)
 
 
 def _repaired(text: str) -> str:

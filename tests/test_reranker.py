@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +15,18 @@ from hypothesis import strategies as st
 
 import ranklet
 from ranklet import RankedDocument, Reranker
-from ranklet.runtime.arrays import Float32Array, IntArray
 from ranklet.runtime.errors import ClosedError, InputError, ScoringError
 from ranklet.runtime.manifest import read_manifest
 from ranklet.runtime.scheduler import Scheduler
-from ranklet.runtime.scoring import CpuScorer, CudaScorer, batches_under_budget, pad_pairs
+from ranklet.runtime.scoring import (
+    CpuScorer,
+    CudaScorer,
+    DocumentScores,
+    batches_under_budget,
+    pad_pairs,
+)
 from ranklet.runtime.sessions import cpu_session
-from ranklet.runtime.tokenization import EncodedQuery, PairEncoder
+from ranklet.runtime.tokenization import Cut, EncodedQuery, PairEncoder
 
 TINY = Path(__file__).parent / "tiny/bundle"
 QUERY = "what is the capital city of france"
@@ -181,6 +187,53 @@ class TestUsage:
         scores = reranker.submit("moon " * 40, ["moon"]).result()
         assert (scores.query_tokens, scores.query_cut) == (32, True)
 
+    def test_reports_documents_that_were_cut(self, reranker: Reranker) -> None:
+        documents = ["moon", "moon " * 61, "moon " * 60]
+        scores = reranker.submit("moon", documents).result()
+        assert scores.documents_cut.tolist() == [False, True, False]
+        windowed = reranker.submit("moon", documents, max_windows=2).result()
+        assert not windowed.documents_cut.any()
+
+    def test_tells_where_the_time_went(self, reranker: Reranker) -> None:
+        started = time.perf_counter()
+        times = reranker.submit(QUERY, DOCUMENTS).result().times
+        took = time.perf_counter() - started
+        assert 0 < times.queue_seconds < took
+        assert 0 < times.tokenization_seconds < took * reranker.workers
+        assert 0 < times.inference_seconds < took * reranker.workers
+
+
+class TestCut:
+    LONG = " ".join(f"{word} {number}" for number in range(50) for word in ("sun", "moon"))
+
+    def ids(self, **cut: Any) -> list[int]:
+        encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
+        query = encoder.encode_query("old moon", Cut(**cut))
+        return encoder.encode_pair(query, self.LONG).ids.tolist()
+
+    def test_the_left_side_is_cut_where_asked(self) -> None:
+        right, left = self.ids(), self.ids(side="left")
+        assert len(right) == len(left) == 64
+        assert right[:4] == left[:4]  # the query fits
+        assert right[4:] != left[4:]
+
+    def test_documents_may_be_cut_further(self) -> None:
+        assert self.ids(document_tokens=5) == [*self.ids()[:9], self.ids()[-1]]
+        assert self.ids(document_tokens=0) == [*self.ids()[:4], self.ids()[-1]]
+
+    def test_the_window_may_be_smaller(self) -> None:
+        assert self.ids(pair_tokens=10) == [*self.ids()[:9], self.ids()[-1]]
+        assert len(self.ids(pair_tokens=1)) == 3  # nothing but special tokens
+
+    def test_the_query_may_be_cut_further(self) -> None:
+        ids = self.ids(query_tokens=1)
+        assert ids[:3] == [*self.ids()[:2], self.ids()[3]]
+
+    def test_a_shorter_window_than_a_document_allows_is_a_window(self, reranker: Reranker) -> None:
+        cut = Cut(document_tokens=30)
+        scores = reranker.submit("moon", ["sun " * 240], max_windows=9, cut=cut).result()
+        assert scores.tokens.tolist() == [34]
+
 
 class TestClosing:
     def test_closed_is_closed(self) -> None:
@@ -222,7 +275,7 @@ class SlowScorer:
 
     def score(
         self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
-    ) -> tuple[Float32Array, IntArray]:
+    ) -> DocumentScores:
         self.gate.wait(10)
         self.seen += documents
         if "fail" in documents:
@@ -304,8 +357,9 @@ class TestCudaBatches:
             kind(session, encoder, manifest.graph_inputs).score(query, DOCUMENTS, max_windows=3)
             for kind in (CpuScorer, CudaScorer)
         )
-        np.testing.assert_allclose(batched[0], single[0], atol=1e-5)
-        assert batched[1].tolist() == single[1].tolist()
+        np.testing.assert_allclose(batched.logits, single.logits, atol=1e-5)
+        assert batched.tokens.tolist() == single.tokens.tolist()
+        assert batched.were_cut.tolist() == single.were_cut.tolist()
 
     def test_rows_are_padded_at_the_end(self) -> None:
         encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)

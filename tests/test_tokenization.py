@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import (
     AddedToken,
+    Regex,
     Tokenizer,
     decoders,
     models,
@@ -23,7 +25,7 @@ from tokenizers import (
 )
 
 from ranklet.runtime.errors import BundleError
-from ranklet.runtime.tokenization import PairEncoder
+from ranklet.runtime.tokenization import Cut, PairEncoder, Side
 
 CHECKPOINT_TOKENIZER = Path(__file__).parent.parent / "models/ranklet-mini/tokenizer.json"
 CORPUS = [
@@ -105,8 +107,9 @@ class TestCutting:
     @settings(deadline=None, max_examples=150)
     @given(text=texts, query=texts, window=st.integers(8, 40))
     @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("side", get_args(Side))
     def test_equals_cutting_the_full_encoding(
-        self, kind: str, text: str, query: str, window: int
+        self, side: Side, kind: str, text: str, query: str, window: int
     ) -> None:
         whole = make(kind)
         encoder = PairEncoder(make(kind), window_tokens=window)
@@ -115,11 +118,11 @@ class TestCutting:
             whole.encode(part.encode("utf-8", "replace").decode(), add_special_tokens=False)
             for part in (query, text)
         )
-        query_ids.truncate(min(window // 2, window - special))
-        document_ids.truncate(window - special - len(query_ids))
+        query_ids.truncate(min(window // 2, window - special), direction=side)
+        document_ids.truncate(window - special - len(query_ids), direction=side)
         expected = whole.post_process(query_ids, document_ids)
 
-        pair = encoder.encode_pair(encoder.encode_query(query), text)
+        pair = encoder.encode_pair(encoder.encode_query(query, Cut(side=side)), text)
 
         assert pair.ids.tolist() == expected.ids
         assert pair.type_ids.tolist() == expected.type_ids
@@ -133,6 +136,20 @@ class TestCutting:
             query = encoder.encode_query(text)
             assert query.encoding.ids == whole[: window // 2]
             assert query.was_cut
+            query = encoder.encode_query(text, Cut(side="left"))
+            assert query.encoding.ids == whole[-(window // 2) :]
+
+    def test_digits_in_groups_are_cut_where_the_whole_text_has_its_groups(self) -> None:
+        """Grouping starts at the first digit, wherever a part of the text begins."""
+        tokenizer = make("byte_level_bpe")
+        groups = pre_tokenizers.Split(Regex(r"\p{N}{1,3}| ?\p{L}+| "), "isolated")
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([groups, byte_level])
+        encoder = PairEncoder(tokenizer, window_tokens=16)
+        for length in range(100, 110):
+            text = "1234567890" * 30 + " " + "1234567890" * (length // 10) + "1" * (length % 10)
+            whole = tokenizer.encode(text, add_special_tokens=False).ids
+            assert encoder.encode_query(text, Cut(side="left")).encoding.ids == whole[-8:]
 
     def test_a_query_may_take_half_the_window(self) -> None:
         encoder = PairEncoder(wordpiece(), window_tokens=32)
@@ -169,7 +186,8 @@ class TestHostileText:
         pair, expected = (encoder.encode_pair(query, text) for text in (broken, repaired))
         assert pair.ids.tolist() == expected.ids.tolist()
 
-    def test_a_megabyte_of_words_is_not_tokenized_whole(self) -> None:
+    @pytest.mark.parametrize("side", get_args(Side))
+    def test_a_megabyte_of_words_is_not_tokenized_whole(self, side: Side) -> None:
         encoder = PairEncoder(wordpiece(), window_tokens=512)
         seen: list[int] = []
         encode_whole = encoder._encode_whole  # noqa: SLF001 - observes the work, changes nothing
@@ -179,7 +197,7 @@ class TestHostileText:
             return encode_whole(text)
 
         encoder._encode_whole = observe  # type: ignore[method-assign,assignment] # noqa: SLF001
-        encoder.encode_pair(encoder.encode_query("short"), "some words " * 100_000)
+        encoder.encode_pair(encoder.encode_query("short", Cut(side=side)), "some words " * 100_000)
         assert sum(seen) < 20_000
 
     def test_the_gil_is_free_while_a_long_word_is_tokenized(self) -> None:

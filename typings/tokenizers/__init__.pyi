@@ -12,6 +12,9 @@ from .trainers import Trainer
 
 __version__: str
 
+class Regex:
+    def __init__(self, pattern: str) -> None: ...
+
 class AddedToken:
     content: str
     lstrip: bool

@@ -1,6 +1,8 @@
 from collections.abc import Sequence as _Sequence
 from typing import Literal
 
+from . import Regex
+
 class PreTokenizer: ...
 
 class BertPreTokenizer(PreTokenizer):
@@ -23,6 +25,16 @@ class Metaspace(PreTokenizer):
 
 class Sequence(PreTokenizer):
     def __init__(self, pre_tokenizers: _Sequence[PreTokenizer]) -> None: ...
+
+class Split(PreTokenizer):
+    def __init__(
+        self,
+        pattern: str | Regex,
+        behavior: Literal[
+            "removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"
+        ],
+        invert: bool = False,
+    ) -> None: ...
 
 class Whitespace(PreTokenizer):
     def __init__(self) -> None: ...
