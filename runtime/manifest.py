@@ -14,8 +14,9 @@ import msgspec
 
 from .errors import BundleFileMissingError, InvalidManifestError, SchemaVersionError
 
-SCHEMA_VERSION = 1
-"""The newest manifest schema that this version reads, and the one that it writes."""
+SCHEMA_VERSION = 2
+"""The newest manifest schema that this version reads, and the one that it writes. Version 2 added
+prompts, without which a language model's scores would be wrong."""
 
 MANIFEST_NAME = "manifest.json"
 TOKENIZER_NAME = "tokenizer.json"
@@ -81,6 +82,20 @@ class Verification(msgspec.Struct, frozen=True):
     """The limit for quantized variants."""
 
 
+class Prompt(msgspec.Struct, frozen=True):
+    """The text in which a language model reads a pair."""
+
+    prefix: str
+    """Comes first and is never cut; tokenized by itself, as ``suffix`` is."""
+    body: str
+    """Holds ``{instruction}``, ``{query}`` and, at its end, ``{document}``; tokenized as one text
+    and cut at the end."""
+    suffix: str
+    """Comes last and is never cut."""
+    instruction: str
+    """What counts as relevant."""
+
+
 class Variant(msgspec.Struct, frozen=True):
     """One graph of the bundle."""
 
@@ -112,6 +127,10 @@ class Manifest(msgspec.Struct, frozen=True):
     tokenizer: BundleFile
     variants: dict[str, Variant]
     output_activation: Activation = "sigmoid"
+    logit: str = ""
+    """In words: what the graph's logit is."""
+    prompt: Prompt | None = None
+    """How query and document are put to a language model; None where the tokenizer joins them."""
     first_token_pruned: bool = False
     """True where the last layer computes only what the first token's row needs."""
     tool_versions: dict[str, str] = {}
