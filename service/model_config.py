@@ -8,22 +8,20 @@
 All problems of all files are found before any of them is reported, each with its file and line.
 """
 
-import difflib
-import types
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
 import msgspec
 import yaml
 
 from .errors import ModelConfigError
+from .yaml_reader import NULL, NodeReader, line_of
 
 _SUFFIXES = (".yaml", ".yml")
-_NULL = "tag:yaml.org,2002:null"
 
-_Loaded = TypeVar("_Loaded")
+_ALIAS_CONTEXT = "while scanning an alias"
+"""What PyYAML says of a bare ``*``, which means something else in YAML."""
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -53,9 +51,20 @@ class ModelConfig(msgspec.Struct, frozen=True):
     """For people; nothing reads it."""
     known_usecases: list[str] | None = None
     """LocalAI's own hint; every model here reranks."""
-
-
-_NESTED = (Parameters, Diffusers)
+    aliases: tuple[str, ...] = ()
+    """More names for it; ``*`` answers to every name that is not taken."""
+    preload: bool | None = None
+    """Load it at start; where None, only the default model is."""
+    variant: str | None = None
+    """Run this variant; the server's choice where None."""
+    workers: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Pairs scored at the same time; the server's setting where None."""
+    max_length: Annotated[int, msgspec.Meta(ge=16)] | None = None
+    """Tokens of a pair, fewer than the model's window to score long pairs faster."""
+    long_documents: Literal["truncate", "chunk"] = "truncate"
+    """Cut what is longer than the window, or read it in overlapping windows."""
+    score: Literal["sigmoid", "raw"] | None = None
+    """What scores are; the bundle's choice where None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,117 +119,30 @@ def _read_file(file: Path, problems: list[str]) -> list[ConfiguredModel]:
     except yaml.YAMLError as error:
         problems.append(_syntax_problem(file, error))
         return []
-    described = [node for node in nodes if node.tag != _NULL]
+    described = [node for node in nodes if node.tag != NULL]
     if not described:
         problems.append(f"{file} describes no model")
     models: list[ConfiguredModel] = []
     for node in described:
-        reader = _NodeReader(file)
+        reader = NodeReader(file)
         config = reader.read(node, ModelConfig, "")
         problems += reader.problems
         if config is not None:
-            models.append(ConfiguredModel(config, file, _line(node)))
+            models.append(ConfiguredModel(config, file, line_of(node)))
     return models
 
 
 def _syntax_problem(file: Path, error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"{file}:{error.problem_mark.line + 1}: {error.problem}"
+        hint = '; write "*" in quotes' if error.context == _ALIAS_CONTEXT else ""
+        return f"{file}:{error.problem_mark.line + 1}: {error.problem}{hint}"
     return f"{file}: {error}"
-
-
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
 
 
 def _check_names(models: list[ConfiguredModel], problems: list[str]) -> None:
     first: dict[str, str] = {}
     for model in models:
-        name = model.config.name
-        if name in first:
-            problems.append(f"{model.place}: {name!r} is configured in {first[name]} already")
-        first.setdefault(name, model.place)
-
-
-class _NodeReader:
-    """Reads YAML nodes as structs and collects the problems of one document."""
-
-    def __init__(self, file: Path) -> None:
-        self.problems: list[str] = []
-        self._file = file
-
-    def read(self, node: yaml.Node, kind: type[_Loaded], path: str) -> _Loaded | None:
-        """Give the struct that ``node`` describes, None where there are problems."""
-        if not isinstance(node, yaml.MappingNode):
-            self._report(node, f"{path or 'a model'} must be a mapping of keys to values")
-            return None
-        known = len(self.problems)
-        hints = get_type_hints(kind)
-        values: dict[str, object] = {}
-        for key, value in self._entries(node, list(hints), path):
-            values[key] = self._value(value, hints[key], _joined(path, key))
-        for field in msgspec.structs.fields(kind):  # type: ignore[arg-type]  # always a struct
-            if field.required and field.name not in values:
-                self._report(node, f"the key {_joined(path, field.name)!r} is missing")
-        return kind(**values) if len(self.problems) == known else None
-
-    def _entries(
-        self, node: yaml.MappingNode, known: list[str], path: str
-    ) -> Iterator[tuple[str, yaml.Node]]:
-        """Give keys that are known with their values; a key without a value counts as absent."""
-        seen: set[str] = set()
-        for key_node, value in node.value:
-            key = str(key_node.value)
-            if key not in known:
-                self._report(key_node, _unknown(_joined(path, key), key, known))
-            elif key in seen:
-                self._report(key_node, f"the key {_joined(path, key)!r} is there twice")
-            elif value.tag != _NULL:
-                yield key, value
-            seen.add(key)
-
-    def _value(self, node: yaml.Node, kind: Any, path: str) -> object:  # noqa: ANN401 - any annotation
-        if kind in _NESTED:
-            return self.read(node, kind, path)
-        if isinstance(node, yaml.ScalarNode) and _takes_text(kind):
-            # As written: a model named 1.10 is not 1.1, the language `no` is not false.
-            loaded: object = node.value
-        else:
-            loaded = yaml.constructor.SafeConstructor().construct_document(node)
-        try:
-            value: object = msgspec.convert(loaded, type=kind)
-        except msgspec.ValidationError as error:
-            self._report(node, f"{path}: {_expectation(kind) or error}, not {loaded!r}")
-            return None
-        return value
-
-    def _report(self, node: yaml.Node, problem: str) -> None:
-        self.problems.append(f"{self._file}:{_line(node)}: {problem}")
-
-
-def _joined(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
-
-
-def _unknown(path: str, key: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)
-    return f"unknown key {path!r}; did you mean {nearest[0]!r}? Known: {', '.join(known)}"
-
-
-def _options(kind: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any annotation
-    """Give the members of a union, or the one type."""
-    return get_args(kind) if get_origin(kind) is types.UnionType else (kind,)
-
-
-def _choices(kind: Any) -> list[str]:  # noqa: ANN401 - any annotation
-    literals = [option for option in _options(kind) if get_origin(option) is Literal]
-    return [str(choice) for option in literals for choice in get_args(option)]
-
-
-def _takes_text(kind: Any) -> bool:  # noqa: ANN401 - any annotation
-    return str in _options(kind) or bool(_choices(kind))
-
-
-def _expectation(kind: Any) -> str:  # noqa: ANN401 - any annotation
-    choices = _choices(kind)
-    return f"expected {' or '.join(repr(choice) for choice in choices)}" if choices else ""
+        for name in (model.config.name, *model.config.aliases):
+            if name in first:
+                problems.append(f"{model.place}: {name!r} is configured in {first[name]} already")
+            first.setdefault(name, model.place)
