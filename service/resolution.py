@@ -5,6 +5,7 @@ by its substrings: ``jina`` anywhere in it means a remote API, ``t5`` another fa
 decides first and names are compared whole.
 """
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,11 @@ _FLASHRANK_ORIGINS = {
     "ms-marco-TinyBERT-L-2-v2": "cross-encoder/ms-marco-TinyBERT-L2-v2",
 }
 """The checkpoints that FlashRank's archives were quantized from: we quantize them ourselves."""
+
+_FLASHRANK_PREFIX = "flashrank:"
+
+_ALIASES = {"cross-encoder", "flashrank"}
+"""Names that LocalAI's users write for a family; ``type`` says which, where both are given."""
 
 _HUB_ID_PARTS = 2
 
@@ -67,19 +73,25 @@ def resolve(model: ConfiguredModel, models_dir: Path) -> ModelSource:
     """
     config = model.config
     name = config.parameters.model
-    language = (config.diffusers.pipeline_type or _ENGLISH).lower()
-    if config.type == "flashrank" or (config.type is None and name == "flashrank"):
-        return _flashrank(name, language, models_dir)
-    if name == "cross-encoder":
-        return _cross_encoder(language, models_dir)
-    return _named(name, model.file.parent, models_dir)
+    language = _language(config.diffusers.pipeline_type)
+    kind = config.type or name
+    if name not in _ALIASES:
+        return _named(name, model.file.parent, models_dir, is_flashrank=kind == "flashrank")
+    if kind == "flashrank":
+        is_english = language == _ENGLISH
+        return _flashrank(_FLASHRANK_ENGLISH if is_english else _FLASHRANK_OTHER, models_dir)
+    return _cross_encoder(language, models_dir)
 
 
-def _flashrank(name: str, language: str, models_dir: Path) -> ModelSource:
-    if name in {"cross-encoder", "flashrank"}:
-        name = _FLASHRANK_ENGLISH if language == _ENGLISH else _FLASHRANK_OTHER
-    name = name.removeprefix("flashrank:")
-    return ModelSource(_FLASHRANK_ORIGINS.get(name, f"flashrank:{name}"), models_dir / name)
+def _language(text: str | None) -> str:
+    """Give the language alone: ``en`` of ``en-US``, ``EN`` or ``en_GB``."""
+    return re.split("[-_]", (text or _ENGLISH).strip().lower())[0]
+
+
+def _flashrank(name: str, models_dir: Path) -> ModelSource:
+    return ModelSource(
+        _FLASHRANK_ORIGINS.get(name, f"{_FLASHRANK_PREFIX}{name}"), models_dir / name
+    )
 
 
 def _cross_encoder(language: str, models_dir: Path) -> ModelSource:
@@ -88,8 +100,8 @@ def _cross_encoder(language: str, models_dir: Path) -> ModelSource:
     return _from_hub(_CROSS_ENCODERS.get(language, _OTHER_CROSS_ENCODER), models_dir)
 
 
-def _named(name: str, config_dir: Path, models_dir: Path) -> ModelSource:
-    """Find a bundle, a checkpoint's folder or, where neither is there, take it for a hub id."""
+def _named(name: str, config_dir: Path, models_dir: Path, *, is_flashrank: bool) -> ModelSource:
+    """Find a bundle, a checkpoint's folder or, where neither is there, what could be fetched."""
     places = [config_dir / Path(name).expanduser(), models_dir / Path(name).expanduser()]
     for place in places:
         if (place / MANIFEST_NAME).is_file():
@@ -97,8 +109,8 @@ def _named(name: str, config_dir: Path, models_dir: Path) -> ModelSource:
     for place in places:
         if (place / "config.json").is_file():
             return ModelSource(str(place), models_dir / place.name)
-    if name.startswith("flashrank:"):
-        return _flashrank(name, _ENGLISH, models_dir)
+    if name.startswith(_FLASHRANK_PREFIX) or (is_flashrank and "/" not in name):
+        return _flashrank(name.removeprefix(_FLASHRANK_PREFIX), models_dir)
     if _is_hub_id(name):
         return _from_hub(name, models_dir)
     looked_in = " nor ".join(str(place) for place in places)
