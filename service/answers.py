@@ -28,6 +28,7 @@ from .errors import (
     ModelNotInstalledError,
     NotReadyError,
     TooLargeError,
+    UnauthorizedError,
     UnknownModelError,
 )
 
@@ -35,8 +36,8 @@ _log = logging.getLogger(__name__)
 
 JSON = "application/json"
 
-_RETRY_AFTER = {"Retry-After": "1"}
-"""A second: requests take less, and so does loading a model from a warm disk."""
+_RETRY_AFTER_SECONDS = 1
+"""Where the error does not know better: loading a model from a warm disk takes less."""
 
 
 class ErrorDetail(msgspec.Struct, kw_only=True):
@@ -73,6 +74,7 @@ _INVALID = "invalid_request_error"
 
 ANSWERS: dict[type[Exception], Answer] = {
     MalformedBodyError: Answer(400, _INVALID, "malformed_body"),
+    UnauthorizedError: Answer(401, "authentication_error", "invalid_api_key"),
     UnknownModelError: Answer(404, "not_found_error", "model_not_found"),
     TooLargeError: Answer(413, _INVALID, "too_large"),
     FieldError: Answer(422, _INVALID, "invalid_value"),
@@ -93,7 +95,11 @@ _FRAMEWORK_CODES = {404: "route_not_found", 405: "method_not_allowed"}
 def answer_ranklet_error(_: Request[Any, Any, Any], error: RankletError) -> Response[bytes]:
     """Answer an error that ranklet raised on purpose."""
     answer = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
-    headers = dict(_RETRY_AFTER) if answer.is_worth_retrying else {}
+    headers: dict[str, str] = {}
+    if answer.is_worth_retrying:
+        headers["Retry-After"] = str(getattr(error, "retry_after_seconds", _RETRY_AFTER_SECONDS))
+    if isinstance(error, UnauthorizedError):
+        headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, TooLargeError):
         headers["Connection"] = "close"  # what is left of the body is never read
     if answer.status == 500:  # noqa: PLR2004 - ours to repair, so the log needs the details

@@ -23,6 +23,7 @@ are ignored, and null counts as absent. Errors have one body for all clients.
 
 _ERRORS = {
     400: "The body is not JSON or not UTF-8.",
+    401: "API keys are set, and none of them was sent.",
     404: "No model of that name; the message lists those that there are.",
     413: "More documents, characters or bytes than the limits allow.",
     422: "A field is missing or has a wrong value; the message names it.",

@@ -5,16 +5,21 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from litestar import Litestar
+from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException
 
 from ranklet.runtime.errors import RankletError
 
+from .admission import PairQueue
 from .answers import answer_framework_error, answer_ranklet_error, answer_unknown_error
 from .catalog import Catalog, build_catalog
 from .dialect import all_dialects
 from .docs import docs_routes
+from .keys import key_guard, read_api_keys
+from .metrics import Metrics, metrics_route
+from .observation import Observer, RequestRecord
+from .request_log import log_request
 from .routes import operator_routes, rerank_route
-from .scoring import PairQueue
 from .settings import Settings
 
 
@@ -33,9 +38,12 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
     Raises:
         BundleError: a ``--model`` is not there or not a bundle.
         ModelConfigError: lists all problems of the model configuration.
+        SettingsError: the API keys cannot be read.
     """
+    keys = read_api_keys(settings)
     catalog = build_catalog(settings)
-    queue = PairQueue(settings.max_queued_pairs)
+    queue = PairQueue.from_settings(settings)
+    metrics = _metrics(settings, catalog, queue)
     dialects = all_dialects()
 
     @asynccontextmanager
@@ -48,12 +56,15 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
             await loading
             await asyncio.to_thread(catalog.close)
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             *(rerank_route(dialect, settings, catalog, queue) for dialect in dialects),
             *operator_routes(catalog),
+            metrics_route(metrics),
             *docs_routes(dialects),
         ],
+        guards=[key_guard(keys)] if settings.has_api_keys else [],
+        cors_config=_cors(settings),
         lifespan=[loaded_models],
         exception_handlers={
             RankletError: answer_ranklet_error,
@@ -64,6 +75,39 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
         logging_config=None,  # the command configures logging, programs that embed us their own
         request_max_body_size=None,  # see body
     )
+
+    def report(record: RequestRecord) -> None:
+        metrics.observe(record)
+        log_request(record)
+
+    # Around everything: Litestar's own middleware sees neither unknown routes nor preflights.
+    app.asgi_handler = Observer(app.asgi_handler, report)
+    return app
+
+
+def _cors(settings: Settings) -> CORSConfig | None:
+    if not settings.cors_origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET", "POST"],
+        expose_headers=["Retry-After", "X-Request-ID"],
+    )
+
+
+def _metrics(settings: Settings, catalog: Catalog, queue: PairQueue) -> Metrics:
+    metrics = Metrics(has_cache=settings.score_cache_entries > 0)
+    metrics.watch("queued_pairs", "Pairs that wait or are being scored.", lambda: queue.pairs)
+    metrics.watch(
+        "queued_characters", "Characters of the requests they are of.", lambda: queue.characters
+    )
+    metrics.watch("models_loaded", "Models in memory.", lambda: _models_loaded(catalog))
+    return metrics
+
+
+def _models_loaded(catalog: Catalog) -> int:
+    rerankers = map(catalog.loaded, catalog.entries)
+    return len({id(reranker) for reranker in rerankers if reranker is not None})
 
 
 async def _load(catalog: Catalog, on_loaded: Callable[[Catalog], None]) -> None:

@@ -7,10 +7,18 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from .logs import configure_logging
 from .settings import OPTIONS, Option, Settings, parse_settings
 
 if TYPE_CHECKING:
     from .catalog import Catalog, CatalogEntry
+
+_log = logging.getLogger(__name__)
+
+_OPEN = (
+    "%s can be reached from other machines, and no API key is set: anybody there may call; set "
+    "RANKLET_API_KEYS or --api-keys-file"
+)
 
 _EPILOG = """\
 every option is also a variable: --max-documents is RANKLET_MAX_DOCUMENTS
@@ -32,7 +40,10 @@ _SAMPLE = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
     parser.epilog = _EPILOG
+    parser.allow_abbrev = False  # or `--api-keys KEY` would be taken for `--api-keys-file`
     for option in OPTIONS:
+        if option.is_secret:
+            continue
         parser.add_argument(
             option.flag,
             dest=option.field,
@@ -52,11 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal ends it; gives the exit status."""
     started = time.monotonic()
     settings = parse_settings(vars(arguments), os.environ)
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    configure_logging(settings)
     # After parsing, so that a wrong option or `--help` need not wait for the web framework.
     from .app import create_app  # noqa: PLC0415
+    from .keys import is_open_to_others  # noqa: PLC0415
     from .server import Server, bind, url_of  # noqa: PLC0415
 
     failures: list[Exception] = []
@@ -71,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     app = create_app(settings, on_loaded=on_loaded)
     with bind(settings) as listener:
         url = url_of(listener)
+        if not settings.has_api_keys and is_open_to_others(settings.host):
+            _log.warning(_OPEN, settings.host)
         server = Server(app, log_level=settings.log_level)
         server.run(listener)
     for failure in failures:

@@ -38,6 +38,17 @@ class AddressError(RankletError, OSError):
         )
 
 
+class UnauthorizedError(RankletError):
+    """The caller has no key, or one that is not known; no message ever holds it."""
+
+    def __init__(self, *, was_sent: bool) -> None:
+        """Say whether a key ``was_sent``."""
+        problem = "the API key is not known here" if was_sent else "an API key is required"
+        super().__init__(
+            f"{problem}; send a key as `Authorization: Bearer KEY` or `x-api-key: KEY`"
+        )
+
+
 class MalformedBodyError(InputError):
     """The body is not JSON or not UTF-8."""
 
@@ -84,6 +95,23 @@ class ModelNotInstalledError(RankletError):
         )
 
 
+class ModelLoadError(OverloadedError):
+    """The model is installed but cannot be loaded."""
+
+    def __init__(self, bundle: Path, *, reason: str) -> None:
+        """Name the ``bundle`` and say why."""
+        super().__init__(f"the model in {bundle} cannot be loaded: {reason}")
+
+
+class ReloadError(RankletError, ValueError):
+    """The configuration cannot be reloaded; the one that was running still is."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """List every one of ``problems``."""
+        super().__init__(_listed("nothing was reloaded, what ran before still runs", problems))
+        self.problems = tuple(problems)
+
+
 class NotReadyError(OverloadedError):
     """The model is still being loaded."""
 
@@ -93,14 +121,24 @@ class NotReadyError(OverloadedError):
 
 
 class QueueFullError(OverloadedError):
-    """Too many pairs wait already."""
+    """Too much waits already."""
 
-    def __init__(self, *, pairs: int, waiting: int, limit: int) -> None:
-        """Give the request's size, how many pairs wait and how many may."""
+    def __init__(  # noqa: PLR0913 - all of it is said
+        self,
+        *,
+        what: str,
+        wanted: int,
+        waiting: int,
+        limit: int,
+        setting: str,
+        retry_after_seconds: int = 1,
+    ) -> None:
+        """Give the request's size, how much waits, how much may, and when to try again."""
         super().__init__(
-            f"{waiting:,} pairs are waiting, so {pairs:,} more would pass the {limit:,} allowed "
-            "(set by RANKLET_MAX_QUEUED_PAIRS); try again in a moment"
+            f"{waiting:,} {what} are waiting, so {wanted:,} more would pass the {limit:,} allowed "
+            f"(set by {setting}); try again in {retry_after_seconds} s"
         )
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ClientGoneError(RankletError):

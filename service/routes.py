@@ -11,12 +11,13 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ranklet import __version__
 
+from .admission import PairQueue
 from .answers import JSON
 from .body import decode_body, read_body
 from .catalog import Catalog, CatalogEntry
 from .dialect import Dialect
 from .errors import NotReadyError
-from .scoring import PairQueue, check_size, rerank
+from .scoring import check_size, rerank
 from .settings import Settings
 
 
@@ -91,7 +92,7 @@ def rerank_route(
         body = decode_body(content, dialect.body)
         wanted = dialect.read(body)
         check_size(wanted, settings)
-        result = await rerank(wanted, catalog, queue, request.receive)
+        result = await rerank(wanted, catalog, queue, request)
         return json_response(dialect.write(body, wanted, result))
 
     return handle

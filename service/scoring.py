@@ -1,46 +1,20 @@
 """Scoring for many callers: what may wait, for whom, and until when."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
+
+from litestar.connection import Request
 
 from ranklet.runtime.ranking import RankedDocument, activate, rank
 from ranklet.runtime.reranker import Reranker
 from ranklet.runtime.scheduler import PairScores
 
+from .admission import PairQueue
 from .catalog import Catalog
-from .errors import ClientGoneError, QueueFullError, TooLargeError
+from .errors import ClientGoneError, TooLargeError
+from .observation import record_of
 from .rerank import RerankRequest, RerankResult
 from .settings import Settings
-
-Receive = Callable[[], Awaitable[Any]]
-"""ASGI's ``receive``."""
-
-
-class PairQueue:
-    """Counts the pairs that wait or are being scored. For the event loop's thread alone."""
-
-    def __init__(self, limit: int) -> None:
-        """Let at most ``limit`` pairs wait."""
-        self._limit = limit
-        self._waiting = 0
-
-    @contextmanager
-    def holding(self, pairs: int) -> Generator[None]:
-        """Hold ``pairs`` places.
-
-        Raises:
-            QueueFullError: there are not that many left.
-        """
-        if self._waiting + pairs > self._limit:
-            raise QueueFullError(pairs=pairs, waiting=self._waiting, limit=self._limit)
-        self._waiting += pairs
-        try:
-            yield
-        finally:
-            self._waiting -= pairs
 
 
 def check_size(request: RerankRequest, settings: Settings) -> None:
@@ -80,7 +54,7 @@ def check_size(request: RerankRequest, settings: Settings) -> None:
 
 
 async def rerank(
-    request: RerankRequest, catalog: Catalog, queue: PairQueue, receive: Receive
+    request: RerankRequest, catalog: Catalog, queue: PairQueue, http: Request[Any, Any, Any]
 ) -> RerankResult:
     """Rank the documents of a request whose size has been checked.
 
@@ -88,7 +62,7 @@ async def rerank(
         request: What to rank.
         catalog: Where to find its model.
         queue: Where its pairs wait.
-        receive: Tells when the caller closes the connection; its pairs are dropped then.
+        http: How it came. When the caller closes the connection, its pairs are dropped.
 
     Raises:
         UnknownModelError: no model of that name.
@@ -99,28 +73,39 @@ async def rerank(
         ScoringError: the graph failed.
         ClosedError: the server is shutting down.
     """
+    record = record_of(http.scope)
+    record.documents = len(request.documents)
+    record.characters = request.characters
     entry, reranker = catalog.find(request.model)
-    with queue.holding(len(request.documents)):
-        scores = await _scores(request, reranker, receive)
+    record.model = entry.name
+    with queue.holding(pairs=record.documents, characters=record.characters):
+        scores = await _scores(request, reranker, http)
+    record.tokens = int(scores.tokens.sum())
+    record.times = scores.times
+    record.query_was_cut = scores.query_cut
     activation = "identity" if request.raw_scores else reranker.manifest.output_activation
     activated = activate(scores.logits, activation)
     order = rank(scores.logits, request.top_n)
     return RerankResult(
-        id=str(uuid4()),
+        id=record.id,
         model=request.model or entry.name,
         ranking=[RankedDocument(int(index), float(activated[index])) for index in order],
-        documents=len(request.documents),
-        tokens=int(scores.tokens.sum()),
+        documents=record.documents,
+        characters=record.characters,
+        tokens=record.tokens,
+        times=scores.times,
         warnings=_warnings(scores, reranker),
     )
 
 
-async def _scores(request: RerankRequest, reranker: Reranker, receive: Receive) -> PairScores:
+async def _scores(
+    request: RerankRequest, reranker: Reranker, http: Request[Any, Any, Any]
+) -> PairScores:
     """Wait for the scores, or for the caller to leave."""
     scoring: asyncio.Future[Any] = asyncio.wrap_future(
         reranker.submit(request.query, request.documents)
     )
-    departure: asyncio.Future[Any] = asyncio.ensure_future(_departure(receive))
+    departure: asyncio.Future[Any] = asyncio.ensure_future(_departure(http))
     try:
         await asyncio.wait({scoring, departure}, return_when=asyncio.FIRST_COMPLETED)
         if not scoring.done():
@@ -132,8 +117,8 @@ async def _scores(request: RerankRequest, reranker: Reranker, receive: Receive) 
         departure.cancel()
 
 
-async def _departure(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
+async def _departure(http: Request[Any, Any, Any]) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
         pass
 
 

@@ -1,16 +1,20 @@
 """Settings of the service: each is a flag of ``ranklet serve`` and a ``RANKLET_*`` variable."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from .errors import SettingsError
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["plain", "json"]
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
+_LOG_FORMATS = ("plain", "json")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s,]+")
 _MAX_PORT = 65_535
 
 
@@ -42,7 +46,24 @@ class Settings:
     also bounds how long a health check may have to wait."""
     max_queued_pairs: int = 4_000
     """Pairs of all requests that may wait: four of the largest requests."""
+    max_queued_chars: int = 32_000_000
+    """Characters of all requests that may wait: four of the largest requests. Bounds their memory,
+    one to four bytes a character."""
+    score_cache_entries: int = 0
+    """Scores to keep for pairs that come again, about 250 bytes each; none where 0."""
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Keys that open the server, from the variable alone: flags show in the list of processes."""
+    api_keys_file: Path | None = None
+    """More keys, one a line."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call from a browser; ``*`` is any."""
     log_level: LogLevel = "info"
+    log_format: LogFormat = "plain"
+
+    @property
+    def has_api_keys(self) -> bool:
+        """Whether only those may call who have a key."""
+        return bool(self.api_keys) or self.api_keys_file is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,8 @@ class Option:
     parse: Callable[[str], object]
     """Turns the text into the field's value, or raises ValueError with what was expected."""
     is_repeatable: bool = False
+    is_secret: bool = False
+    """Only a variable, without a flag, whose value is quoted nowhere."""
 
     @property
     def variable(self) -> str:
@@ -78,10 +101,29 @@ def _at_least(lowest: int, highest: int | None = None) -> Callable[[str], int]:
     return parse
 
 
-def _log_level(text: str) -> str:
-    if text.lower() not in _LOG_LEVELS:
-        raise ValueError("one of " + ", ".join(_LOG_LEVELS))
-    return text.lower()
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError("one of " + ", ".join(words))
+        return text.lower()
+
+    return parse
+
+
+def _comma_list(text: str) -> tuple[str, ...]:
+    parts = tuple(part for part in map(str.strip, text.split(",")) if part)
+    if not parts:
+        message = "at least one entry beside commas"
+        raise ValueError(message)
+    return parts
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = _comma_list(text)
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        message = "* or origins without a path, as https://a.example,http://localhost:3000"
+        raise ValueError(message)
+    return origins
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -124,7 +166,33 @@ OPTIONS: tuple[Option, ...] = (
         "pairs of all requests that may wait",
         _at_least(1),
     ),
-    Option("log_level", "--log-level", "LEVEL", ", ".join(_LOG_LEVELS), _log_level),
+    Option(
+        "max_queued_chars",
+        "--max-queued-chars",
+        "N",
+        "characters of all requests that may wait",
+        _at_least(1),
+    ),
+    Option(
+        "score_cache_entries",
+        "--score-cache",
+        "N",
+        "scores to keep for pairs that come again, 0 for none",
+        _at_least(0),
+    ),
+    Option("api_keys", "--api-keys", "KEYS", "keys, comma between", _comma_list, is_secret=True),
+    Option("api_keys_file", "--api-keys-file", "FILE", "API keys that may call, one a line", Path),
+    Option(
+        "cors_origins",
+        "--cors-origins",
+        "LIST",
+        "origins whose pages may call, comma between, or *",
+        _origins,
+    ),
+    Option("log_level", "--log-level", "LEVEL", ", ".join(_LOG_LEVELS), _one_of(_LOG_LEVELS)),
+    Option(
+        "log_format", "--log-format", "FORMAT", " or ".join(_LOG_FORMATS), _one_of(_LOG_FORMATS)
+    ),
 )
 
 
@@ -175,9 +243,4 @@ def _contradictions(settings: Settings) -> list[str]:
     problems: list[str] = []
     if not settings.models and settings.config is None:
         problems.append("there is no model: name one with --model DIR or --config FILE|DIR")
-    if settings.max_queued_pairs < settings.max_documents:
-        problems.append(
-            f"--max-queued-pairs is {settings.max_queued_pairs}, less than --max-documents, "
-            f"{settings.max_documents}: the largest request could never be queued"
-        )
     return problems

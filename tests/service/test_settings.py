@@ -72,9 +72,24 @@ def test_all_faults_are_listed_with_key_and_value() -> None:
         assert part in text
 
 
-def test_a_queue_too_short_for_the_largest_request_is_refused() -> None:
-    with pytest.raises(SettingsError, match="could never be queued"):
-        parse("--model", "a", "--max-documents", "10", "--max-queued-pairs", "9")
+def test_lists_have_commas() -> None:
+    settings = parse("--model", "a", RANKLET_API_KEYS=" one,two, ", RANKLET_CORS_ORIGINS="*")
+    assert settings.api_keys == ("one", "two")
+    assert settings.cors_origins == ("*",)
+    for variable in ("RANKLET_API_KEYS", "RANKLET_CORS_ORIGINS"):
+        with pytest.raises(SettingsError, match=f"{variable} is ' ,'"):
+            parse("--model", "a", **{variable: " ,"})
+
+
+def test_an_origin_has_no_path() -> None:
+    with pytest.raises(SettingsError, match="without a path"):
+        parse("--model", "a", "--cors-origins", "https://a.example/")
+
+
+def test_keys_have_no_flag_and_are_not_shown() -> None:
+    with pytest.raises(SystemExit):
+        parse("--model", "a", "--api-keys", "sesame")
+    assert "sesame" not in repr(parse("--model", "a", RANKLET_API_KEYS="sesame"))
 
 
 @given(st.integers().map(str) | st.text())
@@ -90,5 +105,5 @@ def test_help_names_every_default(capsys: pytest.CaptureFixture[str]) -> None:
     parser.print_help()
     text = " ".join(capsys.readouterr().out.split())
     for option in OPTIONS:
-        assert option.flag in text
+        assert (f" {option.flag} {option.metavar} " in text) is not option.is_secret
     assert "(default: 8080)" in text
