@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
 import numpy as np
 
 from .arrays import Float32Array
@@ -14,14 +15,18 @@ from .bundle import Choice, check_file, choose_variant
 from .errors import InputError, ProviderError
 from .manifest import Manifest, read_manifest
 from .processor import detect_processor, usable_cores
+from .prompt import open_encoder
 from .ranking import RankedDocument, activate, rank
 from .scheduler import PairScores, Scheduler, StageTimes
 from .scoring import CpuScorer, CudaScorer, Scorer
 from .sessions import cpu_session, cuda_is_available, cuda_session
-from .tokenization import WINDOW_CUT, Cut, PairEncoder
+from .tokenization import WINDOW_CUT, Cut
 
 _CUDA_WORKERS = 2
 """One tokenizes while the other waits for the device."""
+
+_MIN_WINDOW_TOKENS = 16
+"""Less leaves no room for a document beside special tokens and query."""
 
 
 class Reranker:
@@ -34,7 +39,7 @@ class Reranker:
     """
 
     manifest: Manifest
-    """What the bundle says about itself."""
+    """What the bundle says about itself, with the window that is read here."""
     variant: str
     """Name of the variant that runs."""
     variant_reason: str
@@ -52,7 +57,12 @@ class Reranker:
 
     @classmethod
     def open(
-        cls, bundle: str | Path, *, variant: str | None = None, workers: int | None = None
+        cls,
+        bundle: str | Path,
+        *,
+        variant: str | None = None,
+        workers: int | None = None,
+        window_tokens: int | None = None,
     ) -> Self:
         """Open a bundle.
 
@@ -60,15 +70,18 @@ class Reranker:
             bundle: The bundle's folder.
             variant: Which variant to run; the one that fits the processor best where None.
             workers: Pairs to score at the same time; as many as cores may be used where None.
+            window_tokens: Read at most so many tokens of a pair; the model's window where None.
 
         Raises:
             BundleError: the bundle is incomplete, damaged or has no such variant.
-            InputError: ``workers`` is less than 1.
+            InputError: ``workers`` is less than 1, or ``window_tokens`` not within the window.
         """
         if workers is not None:
             _require_at_least_one(workers, name="workers")
         folder = Path(bundle)
         manifest = read_manifest(folder)
+        if window_tokens is not None:
+            manifest = _with_window(manifest, window_tokens)
         choice, scorer = _choose_scorer(folder, manifest, variant)
         default = _CUDA_WORKERS if choice.variant.processors == "cuda" else usable_cores()
         return cls(manifest, choice, scorer, workers=workers or default)
@@ -195,6 +208,16 @@ class Reranker:
         )
 
 
+def _with_window(manifest: Manifest, window_tokens: int) -> Manifest:
+    if not _MIN_WINDOW_TOKENS <= window_tokens <= manifest.window_tokens:
+        message = (
+            f"window_tokens must be from {_MIN_WINDOW_TOKENS} to {manifest.window_tokens}, the "
+            f"window of {manifest.name!r}, not {window_tokens}"
+        )
+        raise InputError(message)
+    return msgspec.structs.replace(manifest, window_tokens=window_tokens)
+
+
 def _choose_scorer(folder: Path, manifest: Manifest, name: str | None) -> tuple[Choice, Scorer]:
     """Open the variant that fits best; without a usable GPU, the best for the processor."""
     processor = detect_processor()
@@ -213,8 +236,10 @@ def _open_scorer(folder: Path, manifest: Manifest, choice: Choice) -> Scorer:
     """Open tokenizer and graph at the same time: each takes about half of the start."""
     with ThreadPoolExecutor(1) as pool:
         tokenizer = pool.submit(
-            lambda: PairEncoder.from_file(
-                check_file(folder, manifest.tokenizer), window_tokens=manifest.window_tokens
+            lambda: open_encoder(
+                check_file(folder, manifest.tokenizer),
+                window_tokens=manifest.window_tokens,
+                prompt=manifest.prompt,
             )
         )
         graph, *_ = [check_file(folder, file) for file in choice.variant.files]

@@ -392,3 +392,18 @@ def test_scoring_leaves_the_processor_alone_afterwards(reranker: Reranker) -> No
     started = time.process_time()
     time.sleep(0.5)
     assert time.process_time() - started < 0.1
+
+
+def test_a_shorter_window_cuts_what_is_read(tiny_bundle: Path) -> None:
+    with Reranker.open(tiny_bundle, window_tokens=16) as reranker:
+        assert reranker.manifest.window_tokens == 16
+        scores = reranker.submit("skin", ["skin care " * 100]).result()
+    assert scores.tokens.tolist() == [16]
+
+
+@pytest.mark.parametrize("window_tokens", [15, 100_000])
+def test_a_window_that_the_model_does_not_have_is_refused(
+    tiny_bundle: Path, window_tokens: int
+) -> None:
+    with pytest.raises(InputError, match="window_tokens must be from 16 to"):
+        Reranker.open(tiny_bundle, window_tokens=window_tokens)
