@@ -1,7 +1,5 @@
 """What can go wrong while a bundle is built, beyond what the runtime knows."""
 
-from pathlib import Path
-
 from ranklet.runtime.errors import RankletError
 
 
@@ -63,14 +61,6 @@ class ParityError(ExportError):
         self.variant = variant
         self.found = found
         self.limit = limit
-
-
-class OutputError(ExportError):
-    """The bundle cannot be written where it was asked for."""
-
-    def __init__(self, path: Path, problem: str) -> None:
-        """Name the ``path`` and say what is in the way."""
-        super().__init__(f"cannot write the bundle to {path}: {problem}")
 
 
 def first_line(error: Exception) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ranklet.runtime.errors import RankletError
+from ranklet.runtime.errors import OutputError, RankletError
 
-from .errors import DownloadError, ExportError, OutputError, first_line
+from .errors import DownloadError, ExportError, first_line
 
 _FULL = {
     errno.ENOSPC: "the disk is full",

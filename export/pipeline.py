@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ranklet.runtime.manifest import Manifest
+from ranklet.runtime.placement import place, require_replaceable
 
 from .checkpoint import open_checkpoint
 from .failures import named_failures
 from .job import Job, ReportPrinter
-from .placement import place, require_replaceable, work_folder
+from .placement import work_folder
 from .progress import Stages
 from .quiet import quiet_libraries
 from .request import ExportRequest

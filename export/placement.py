@@ -1,75 +1,17 @@
-"""Where a bundle is built, and how it takes its place: at once, or not at all.
+"""The work folder of an export: what every bundle is built in, and what only exports make there."""
 
-A bundle is built in a hidden folder beside its place. A process that was killed leaves that folder,
-which the next export removes: nobody holds its lock any more.
-"""
-
-import ctypes
-import fcntl
-import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ranklet.runtime.errors import BundleError
-from ranklet.runtime.manifest import (
-    MANIFEST_NAME,
-    TOKENIZER_NAME,
-    Manifest,
-    read_manifest,
-    write_manifest,
-)
-
-from .errors import OutputError, first_line
-
-_REPLACED = "replaced"
-"""Name of an old bundle on its way out."""
-
-_SWAP_CALLS = {"linux": ("renameat2", -100), "darwin": ("renameatx_np", -2)}
-"""By platform: the function that exchanges two folders, and what stands for the current one."""
-
-_MODE = 0o644
-"""Of the bundle's files: some tools write for their user alone, and another one may serve."""
-
-_SWAP = 2
-"""``RENAME_EXCHANGE`` of Linux, ``RENAME_SWAP`` of macOS."""
-
-
-def require_replaceable(output: Path) -> None:
-    """Check that a bundle may be written to ``output``: nothing but a bundle is ever replaced.
-
-    Raises:
-        OutputError: something else is there.
-    """
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    try:
-        manifest = read_manifest(output)
-    except (BundleError, OSError) as error:
-        problem = "something that is not a bundle is there; remove it or choose another folder"
-        raise OutputError(output, problem) from error
-    files = {file.path for variant in manifest.variants.values() for file in variant.files}
-    ours = {MANIFEST_NAME, manifest.tokenizer.path, *files}
-    for path in output.iterdir():
-        if path.name not in ours and not path.name.startswith("."):
-            problem = f"{path.name} in it does not belong to the bundle there; move it elsewhere"
-            raise OutputError(output, problem)
+from ranklet.runtime import placement
+from ranklet.runtime.manifest import TOKENIZER_NAME
 
 
 @dataclass(frozen=True, slots=True)
-class WorkFolder:
-    """Where a bundle is built."""
-
-    path: Path
-
-    @property
-    def bundle(self) -> Path:
-        """The bundle, without its manifest until the last moment."""
-        return self.path / "bundle"
+class WorkFolder(placement.WorkFolder):
+    """Where a bundle is built from a checkpoint."""
 
     @property
     def tokenizer(self) -> Path:
@@ -89,100 +31,12 @@ class WorkFolder:
 
 @contextmanager
 def work_folder(output: Path) -> Generator[WorkFolder, None, None]:
-    """Make a hidden folder beside ``output``, remove it at the end whatever happens.
+    """Make the work folder beside ``output``; see ``ranklet.runtime.placement``.
 
-    Folders that killed exports to the same place left are removed first. What libraries put into
-    temporary files meanwhile goes into the folder, too.
+    Raises:
+        OutputError: the folder cannot be made.
     """
-    prefix = f".{output.name}.building-"
-    made = _make_parents(output)
-    for path in output.parent.iterdir():
-        if path.name.startswith(prefix):
-            _remove_stale(path, output)
-    try:
-        work = Path(tempfile.mkdtemp(prefix=prefix, dir=output.parent))
-    except OSError as error:
-        raise OutputError(output, first_line(error)) from error
-    lock = os.open(work, os.O_RDONLY)
-    before = tempfile.tempdir
-    try:
-        with suppress(OSError):  # a file system without locks: others then let the folder be
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        tempfile.tempdir = str(work)
-        folder = WorkFolder(work)
-        folder.bundle.mkdir()
+    with placement.work_folder(output) as work:
+        folder = WorkFolder(work.path)
         folder.exported_graph.parent.mkdir()
         yield folder
-    finally:
-        tempfile.tempdir = before
-        shutil.rmtree(work, ignore_errors=True)
-        os.close(lock)
-        for parent in made:
-            with suppress(OSError):  # not empty: the bundle is there
-                parent.rmdir()
-
-
-def place(work: WorkFolder, output: Path, manifest: Manifest) -> None:
-    """Complete a bundle by its manifest and move it to ``output``, in place of the one there.
-
-    At every moment ``output`` is the old bundle or the new one. Only where the file system cannot
-    swap two folders, there is none between two renames; the next export then brings the old one
-    back. The manifest comes last: without it a folder is no bundle.
-    """
-    write_manifest(work.path, manifest)
-    written = work.path / MANIFEST_NAME
-    for path in [*work.bundle.iterdir(), written]:
-        path.chmod(_MODE)
-        _flush(path)
-    _flush(work.bundle)
-    written.rename(work.bundle / MANIFEST_NAME)
-    if not (output.exists() and _swap(work.bundle, output)):
-        if output.exists():
-            output.rename(work.path / _REPLACED)
-        work.bundle.rename(output)
-    _flush(output.parent)
-
-
-def _swap(left: Path, right: Path) -> bool:
-    """Exchange two folders in one step; False where the system cannot."""
-    if sys.platform not in _SWAP_CALLS:
-        return False
-    name, here = _SWAP_CALLS[sys.platform]
-    call = getattr(ctypes.CDLL(None), name, None)
-    return call is not None and call(here, bytes(left), here, bytes(right), _SWAP) == 0
-
-
-def _flush(path: Path) -> None:
-    """Have a file or a folder written to the disk, so that no power cut comes between."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _make_parents(output: Path) -> list[Path]:
-    """Make the folders above ``output``; gives those that were missing, deepest first."""
-    missing = [path for path in output.parents if not path.exists()]
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(output, first_line(error)) from error
-    return missing
-
-
-def _remove_stale(work: Path, output: Path) -> None:
-    """Remove a work folder whose process is gone."""
-    try:
-        lock = os.open(work, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if (work / _REPLACED).exists() and not output.exists():
-            (work / _REPLACED).rename(output)
-        shutil.rmtree(work, ignore_errors=True)
-    except OSError:  # another export is building the same bundle
-        return
-    finally:
-        os.close(lock)

@@ -66,6 +66,14 @@ class ProviderError(BundleError):
     """The onnxruntime installation cannot run what was asked for."""
 
 
+class OutputError(RankletError):
+    """A bundle cannot be written where it was asked for."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        """Name the ``path`` and say what is in the way."""
+        super().__init__(f"cannot write the bundle to {path}: {problem}")
+
+
 class InputError(RankletError, ValueError):
     """The caller's query, documents or options are wrong."""
 

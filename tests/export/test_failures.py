@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ranklet.export.errors import DownloadError, ExportError, OutputError
+from ranklet.export.errors import DownloadError, ExportError
 from ranklet.export.failures import named_failures
+from ranklet.runtime.errors import OutputError
 
 
 def fail(error: Exception, output: Path, work: Path | None = None) -> None:

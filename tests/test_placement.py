@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ranklet.export import placement
-from ranklet.export.errors import OutputError
-from ranklet.export.placement import WorkFolder, place, require_replaceable, work_folder
+from ranklet.runtime import placement
 from ranklet.runtime.bundle import check_all_files
+from ranklet.runtime.errors import OutputError
 from ranklet.runtime.manifest import MANIFEST_NAME, Manifest, read_manifest
+from ranklet.runtime.placement import WorkFolder, place, require_replaceable, work_folder
 
 
 @pytest.fixture
