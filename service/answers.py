@@ -4,6 +4,7 @@ OpenAI's and LocalAI's clients read ``error.message``, Jina's ``detail``, Cohere
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from ranklet.runtime.errors import (
 
 from .errors import (
     ClientGoneError,
+    EmptyRequestError,
     FieldError,
     MalformedBodyError,
     ModelNotInstalledError,
@@ -60,6 +62,21 @@ class ErrorBody(msgspec.Struct):
     message: Annotated[str, Meta(description="The message again, where Cohere's clients look.")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What an error answer has to say, whatever its body looks like."""
+
+    status: int
+    type: str
+    code: str
+    message: str
+    field: str | None = None
+    """The field that is wrong, where one is."""
+
+
+ErrorWriter = Callable[[Failure], msgspec.Struct]
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """How a kind of error is answered."""
@@ -74,6 +91,7 @@ _INVALID = "invalid_request_error"
 
 ANSWERS: dict[type[Exception], Answer] = {
     MalformedBodyError: Answer(400, _INVALID, "malformed_body"),
+    EmptyRequestError: Answer(400, _INVALID, "empty"),
     UnauthorizedError: Answer(401, "authentication_error", "invalid_api_key"),
     UnknownModelError: Answer(404, "not_found_error", "model_not_found"),
     TooLargeError: Answer(413, _INVALID, "too_large"),
@@ -89,10 +107,12 @@ ANSWERS: dict[type[Exception], Answer] = {
 }
 """By class; a subclass that is not listed is answered as its nearest base."""
 
+_WRITER = "ranklet_error_writer"
+
 _FRAMEWORK_CODES = {404: "route_not_found", 405: "method_not_allowed"}
 
 
-def answer_ranklet_error(_: Request[Any, Any, Any], error: RankletError) -> Response[bytes]:
+def answer_ranklet_error(request: Request[Any, Any, Any], error: RankletError) -> Response[bytes]:
     """Answer an error that ranklet raised on purpose."""
     answer = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
     headers: dict[str, str] = {}
@@ -104,8 +124,14 @@ def answer_ranklet_error(_: Request[Any, Any, Any], error: RankletError) -> Resp
         headers["Connection"] = "close"  # what is left of the body is never read
     if answer.status == 500:  # noqa: PLR2004 - ours to repair, so the log needs the details
         _log.error("a request failed", exc_info=error)
-    field = getattr(error, "field", None)
-    return _response(answer.status, answer.type, answer.code, str(error), field, headers)
+    failure = Failure(
+        status=answer.status,
+        type=answer.type,
+        code=answer.code,
+        message=str(error),
+        field=getattr(error, "field", None),
+    )
+    return _response(request, failure, headers)
 
 
 def answer_framework_error(
@@ -116,19 +142,37 @@ def answer_framework_error(
     message = f"{request.method} {request.url.path}: {error.detail}; see /docs for what there is"
     kind = "not_found_error" if status == 404 else _INVALID if status < 500 else "server_error"  # noqa: PLR2004 - statuses
     code = _FRAMEWORK_CODES.get(status, "http_error")
-    return _response(status, kind, code, message, None, dict(error.headers or {}))
+    failure = Failure(status=status, type=kind, code=code, message=message)
+    return _response(request, failure, dict(error.headers or {}))
 
 
 def answer_unknown_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer a bug: the details are for the log, not for the caller."""
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     message = "an internal error; the server's log has the details"
-    return _response(500, "server_error", "internal_error", message, None, {})
+    failure = Failure(status=500, type="server_error", code="internal_error", message=message)
+    return _response(request, failure, {})
 
 
-def _response(  # noqa: PLR0913, PLR0917 - one call builds every error
-    status: int, kind: str, code: str, message: str, field: str | None, headers: dict[str, str]
+def write_error(failure: Failure) -> ErrorBody:
+    """Give the body that all clients understand but those of dialects with errors of their own."""
+    detail = ErrorDetail(
+        message=failure.message,
+        type=failure.type,
+        code=failure.code,
+        param=failure.field or UNSET,
+    )
+    return ErrorBody(detail, failure.message, failure.message)
+
+
+def answer_errors_with(request: Request[Any, Any, Any], write: ErrorWriter) -> None:
+    """Choose how errors of this request are written."""
+    request.scope["state"][_WRITER] = write
+
+
+def _response(
+    request: Request[Any, Any, Any], failure: Failure, headers: dict[str, str]
 ) -> Response[bytes]:
-    detail = ErrorDetail(message=message, type=kind, code=code, param=field or UNSET)
-    body = msgspec.json.encode(ErrorBody(detail, message, message))
-    return Response(body, status_code=status, headers=headers, media_type=JSON)
+    write: ErrorWriter = request.scope["state"].get(_WRITER, write_error)
+    body = msgspec.json.encode(write(failure))
+    return Response(body, status_code=failure.status, headers=headers, media_type=JSON)

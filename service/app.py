@@ -13,7 +13,7 @@ from ranklet.runtime.errors import RankletError
 from .admission import PairQueue
 from .answers import answer_framework_error, answer_ranklet_error, answer_unknown_error
 from .catalog import Catalog, build_catalog
-from .dialect import all_dialects
+from .dialect import all_dialects, dialects_by_path
 from .docs import docs_routes
 from .keys import key_guard, read_api_keys
 from .metrics import Metrics, metrics_route
@@ -58,7 +58,10 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
 
     app = Litestar(
         route_handlers=[
-            *(rerank_route(dialect, settings, catalog, queue) for dialect in dialects),
+            *(
+                rerank_route(path, spoken, settings, catalog, queue)
+                for path, spoken in dialects_by_path(dialects).items()
+            ),
             *operator_routes(catalog),
             metrics_route(metrics),
             *docs_routes(dialects),

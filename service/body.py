@@ -109,6 +109,15 @@ def decode_body(content: bytes, kind: type[_Body]) -> _Body:
         return _decode(repaired, kind)
 
 
+def field_names(content: bytes) -> frozenset[str]:
+    """Give the names of the fields that a body has and that are not null; none where broken."""
+    try:
+        fields = decode_body(content, dict[str, msgspec.Raw])
+    except (MalformedBodyError, FieldError):
+        return frozenset()
+    return frozenset(name for name, value in fields.items() if bytes(value) != b"null")
+
+
 def _without_lone_surrogate(match: re.Match[bytes]) -> bytes:
     return match[0] if match[1] is None else rb"\ufffd"
 

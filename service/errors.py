@@ -53,6 +53,15 @@ class MalformedBodyError(InputError):
     """The body is not JSON or not UTF-8."""
 
 
+class EmptyRequestError(InputError):
+    """There is nothing to rank, where a dialect does not allow that."""
+
+    def __init__(self, *, field: str) -> None:
+        """Name the ``field`` that is empty."""
+        super().__init__(f"{field} cannot be empty; send at least one")
+        self.field = field
+
+
 class FieldError(InputError):
     """A field of the body is missing or has a wrong value."""
 

@@ -1,5 +1,6 @@
 """The routes: ranking in every dialect, and what operators and clients ask beside."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,10 +13,10 @@ from msgspec import UNSET, Meta, UnsetType
 from ranklet import __version__
 
 from .admission import PairQueue
-from .answers import JSON
+from .answers import JSON, answer_errors_with
 from .body import decode_body, read_body
 from .catalog import Catalog, CatalogEntry
-from .dialect import Dialect
+from .dialect import Dialect, told_apart
 from .errors import NotReadyError
 from .scoring import check_size, rerank
 from .settings import Settings
@@ -82,18 +83,27 @@ class ModelList(msgspec.Struct):
 
 
 def rerank_route(
-    dialect: Dialect[Any, Any], settings: Settings, catalog: Catalog, queue: PairQueue
+    path: str,
+    dialects: Sequence[Dialect[Any, Any]],
+    settings: Settings,
+    catalog: Catalog,
+    queue: PairQueue,
 ) -> HTTPRouteHandler:
-    """Make the route of a dialect."""
+    """Make the route of a path, where the first of ``dialects`` is spoken unless bodies differ."""
 
-    @post(list(dialect.paths), status_code=200, name=dialect.paths[0])
+    @post(path, status_code=200)
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+        answer_errors_with(request, dialects[0].write_error)
         content = await read_body(request, limit=settings.max_body_bytes)
+        dialect = told_apart(dialects, content)
+        answer_errors_with(request, dialect.write_error)
         body = decode_body(content, dialect.body)
         wanted = dialect.read(body)
-        check_size(wanted, settings)
+        check_size(wanted, settings, documents_field=dialect.documents_field)
         result = await rerank(wanted, catalog, queue, request)
-        return json_response(dialect.write(body, wanted, result))
+        answer = msgspec.json.encode(dialect.write(body, wanted, result))
+        headers = dialect.write_headers(wanted, result)
+        return Response(answer, headers=headers, media_type=JSON)
 
     return handle
 

@@ -1,13 +1,16 @@
 """Scoring for many callers: what may wait, for whom, and until when."""
 
 import asyncio
+import time
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from litestar.connection import Request
 
 from ranklet.runtime.ranking import RankedDocument, activate, rank
 from ranklet.runtime.reranker import Reranker
-from ranklet.runtime.scheduler import PairScores
+from ranklet.runtime.scheduler import PairScores, StageTimes
 
 from .admission import PairQueue
 from .catalog import Catalog
@@ -17,8 +20,13 @@ from .rerank import RerankRequest, RerankResult
 from .settings import Settings
 
 
-def check_size(request: RerankRequest, settings: Settings) -> None:
+def check_size(request: RerankRequest, settings: Settings, *, documents_field: str) -> None:
     """Refuse what is beyond the limits.
+
+    Args:
+        request: What was asked.
+        settings: Hold the limits.
+        documents_field: What the caller calls documents.
 
     Raises:
         TooLargeError: names the limit and how to raise it.
@@ -30,20 +38,22 @@ def check_size(request: RerankRequest, settings: Settings) -> None:
             found=documents,
             limit=settings.max_documents,
             setting="RANKLET_MAX_DOCUMENTS",
-            field="documents",
+            field=documents_field,
         )
     total = 0
-    for index, text in enumerate([request.query, *request.documents]):
-        total += len(text)
-        if len(text) > settings.max_document_chars:
-            field = f"documents[{index - 1}]" if index else "query"
-            raise TooLargeError(
-                what=f"characters in {field}",
-                found=len(text),
-                limit=settings.max_document_chars,
-                setting="RANKLET_MAX_DOCUMENT_CHARS",
-                field=field,
-            )
+    queries = [request.query] if isinstance(request.query, str) else request.query
+    for field, texts in (("query", queries), (documents_field, request.documents)):
+        for index, text in enumerate(texts):
+            total += len(text)
+            if len(text) > settings.max_document_chars:
+                place = f"{field}[{index}]" if texts is not queries or len(queries) > 1 else field
+                raise TooLargeError(
+                    what=f"characters in {place}",
+                    found=len(text),
+                    limit=settings.max_document_chars,
+                    setting="RANKLET_MAX_DOCUMENT_CHARS",
+                    field=place,
+                )
     if total > settings.max_request_chars:
         raise TooLargeError(
             what="characters in query and documents together",
@@ -94,6 +104,10 @@ async def rerank(
         characters=record.characters,
         tokens=record.tokens,
         times=scores.times,
+        seconds=time.perf_counter() - record.started,
+        device="cuda" if _runs_on_cuda(reranker) else "cpu",
+        query_cut=scores.query_cut,
+        documents_cut=tuple(np.flatnonzero(scores.documents_cut).tolist()),
         warnings=_warnings(scores, reranker),
     )
 
@@ -102,19 +116,49 @@ async def _scores(
     request: RerankRequest, reranker: Reranker, http: Request[Any, Any, Any]
 ) -> PairScores:
     """Wait for the scores, or for the caller to leave."""
-    scoring: asyncio.Future[Any] = asyncio.wrap_future(
-        reranker.submit(request.query, request.documents)
-    )
+    scoring = asyncio.gather(*_submit(request, reranker))
     departure: asyncio.Future[Any] = asyncio.ensure_future(_departure(http))
     try:
         await asyncio.wait({scoring, departure}, return_when=asyncio.FIRST_COMPLETED)
         if not scoring.done():
             raise ClientGoneError
-        scores: PairScores = scoring.result()
-        return scores
+        return _joined(scoring.result())
     finally:
         scoring.cancel()  # frees the pairs that still wait, if any
         departure.cancel()
+
+
+def _submit(request: RerankRequest, reranker: Reranker) -> list[asyncio.Future[PairScores]]:
+    """Queue the documents of each query."""
+    queries: list[tuple[str, list[str]]]
+    if isinstance(request.query, str):
+        queries = [(request.query, request.documents)]
+    else:
+        documents = ([document] for document in request.documents)
+        queries = list(zip(request.query, documents, strict=True))
+    windows = request.max_windows or 1
+    return [
+        asyncio.wrap_future(reranker.submit(query, texts, max_windows=windows, cut=request.cut))
+        for query, texts in queries
+    ]
+
+
+def _joined(parts: Sequence[PairScores]) -> PairScores:
+    """Give the scores of several queries as if they were of one."""
+    if len(parts) == 1:
+        return parts[0]
+    return PairScores(
+        logits=np.concatenate([part.logits for part in parts]),
+        tokens=np.concatenate([part.tokens for part in parts]),
+        query_tokens=max(part.query_tokens for part in parts),
+        query_cut=any(part.query_cut for part in parts),
+        documents_cut=np.concatenate([part.documents_cut for part in parts]),
+        times=StageTimes(
+            max(part.times.queue_seconds for part in parts),
+            sum(part.times.tokenization_seconds for part in parts),
+            sum(part.times.inference_seconds for part in parts),
+        ),
+    )
 
 
 async def _departure(http: Request[Any, Any, Any]) -> None:
@@ -122,11 +166,15 @@ async def _departure(http: Request[Any, Any, Any]) -> None:
         pass
 
 
+def _runs_on_cuda(reranker: Reranker) -> bool:
+    return reranker.manifest.variants[reranker.variant].processors == "cuda"
+
+
 def _warnings(scores: PairScores, reranker: Reranker) -> tuple[str, ...]:
     if not scores.query_cut:
         return ()
     warning = (
-        f"the query was cut to its first {scores.query_tokens} tokens: it may take half of the "
-        f"model's window of {reranker.manifest.window_tokens}"
+        f"the query was cut to {scores.query_tokens} tokens: it may take half of the model's "
+        f"window of {reranker.manifest.window_tokens}, or what the request allows"
     )
     return (warning,)

@@ -1,97 +1,84 @@
-"""``/v1/rerank`` as the union of what the clients of LocalAI and Jina send and expect.
+"""``/v1/rerank`` as the union of what clients of LocalAI, Jina, Cohere v1, vLLM and Voyage send.
 
 No answer holds a null: some clients fail on them.
 """
 
-import math
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ..dialect import Dialect  # noqa: TID252 - relative inside the package
-from ..errors import FieldError  # noqa: TID252 - the same
+from ranklet.runtime.tokenization import Cut
+
+from .. import wire  # noqa: TID252 - relative inside the package
+from ..dialect import Dialect  # noqa: TID252 - the same
 from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
 
-Flag = bool | Literal["true", "false", "True", "False"]
-"""A boolean; some clients send it as a string."""
-
-_DOCUMENTS_IN_SEARCH_UNIT = 100
-"""Cohere bills a search of up to 100 documents as one unit."""
+_MAX_CHUNKS = 10_000
+"""Of all documents of a request together; Cohere's limit."""
 
 
 class RerankBody(msgspec.Struct, kw_only=True):
     """What to rank. Fields that are not listed are ignored, null counts as absent."""
 
-    query: Annotated[str, Meta(description="What the documents are ranked for.")]
-    documents: Annotated[
-        list[str | dict[str, Any]],
-        Meta(description='Strings, or objects with the document in "text".'),
-    ]
-    model: Annotated[
-        str | None,
-        Meta(description="A name that /v1/models lists; the default model where absent."),
-    ] = None
-    top_n: Annotated[
-        Annotated[int, Meta(ge=1)] | None,
-        Meta(description="How many results to give; all where absent or more than there are."),
-    ] = None
+    query: wire.Query
+    documents: wire.Documents
+    model: wire.Model = None
+    top_n: wire.TopN = None
+    top_k: Annotated[
+        wire.Limit | None | UnsetType,
+        Meta(
+            description="Another name of top_n. Where it is sent, even as null, the answer also "
+            'has Voyage\'s "data": its client always sends it.'
+        ),
+    ] = UNSET
+    rank_fields: wire.RankFields = None
     return_documents: Annotated[
-        Flag | None, Meta(description="Whether results hold their document; true where absent.")
+        wire.Flag | None,
+        Meta(description="Whether results hold their document; true where absent."),
     ] = None
-    raw_scores: Annotated[
-        Flag | None,
-        Meta(description="Whether scores are raw logits, not probabilities; false where absent."),
+    raw_scores: wire.RawScores = None
+    use_activation: Annotated[
+        wire.Flag | None, Meta(description="vLLM's opposite of raw_scores; true where absent.")
     ] = None
+    max_chunks_per_doc: Annotated[
+        wire.Limit | None,
+        Meta(
+            description="A long document is read in up to so many overlapping windows, and the "
+            "best counts; as the model is configured where absent. Of all documents together, "
+            f"{_MAX_CHUNKS:,} are read at the most."
+        ),
+    ] = None
+    max_tokens_per_doc: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Documents are cut to so many tokens; 0 and absent cut nothing more."),
+    ] = None
+    max_tokens_per_query: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="The query is cut to so many tokens; 0 and absent cut nothing more."),
+    ] = None
+    truncate_prompt_tokens: wire.PairTokens = None
+    truncation_side: wire.CutSide = None
 
 
 class Result(msgspec.Struct, kw_only=True):
     """A document's place in the ranking."""
 
-    index: Annotated[int, Meta(description="The document's position in the request, from 0.", ge=0)]
-    relevance_score: Annotated[
-        float, Meta(description="From 0 to 1, higher is better; unbounded with raw_scores.")
-    ]
+    index: wire.Index
+    relevance_score: wire.RelevanceScore
     document: Annotated[
         dict[str, Any] | UnsetType,
         Meta(description="The document as an object with its text; other fields as they came."),
     ] = UNSET
 
 
-class Usage(msgspec.Struct):
-    """Tokens that the model read, of all pairs of query and document, after cutting."""
+class VoyageResult(msgspec.Struct, kw_only=True):
+    """A document's place in the ranking, as Voyage's client reads it."""
 
-    prompt_tokens: int
-    total_tokens: int
-
-
-class ApiVersion(msgspec.Struct):
-    """The version of the interface."""
-
-    version: str = "1"
-
-
-class BilledUnits(msgspec.Struct):
-    """What Cohere would bill; nothing is billed here."""
-
-    search_units: int
-
-
-class Tokens(msgspec.Struct):
-    """Tokens read and written; a reranker writes none."""
-
-    input_tokens: int
-    output_tokens: int = 0
-
-
-class RerankMeta(msgspec.Struct, kw_only=True):
-    """What Cohere's clients expect beside the results."""
-
-    api_version: ApiVersion
-    billed_units: BilledUnits
-    tokens: Tokens
-    warnings: Annotated[
-        list[str] | UnsetType, Meta(description="What was done to the request, as a query cut.")
+    index: wire.Index
+    relevance_score: wire.RelevanceScore
+    document: Annotated[
+        str | UnsetType, Meta(description="The text, where return_documents is true.")
     ] = UNSET
 
 
@@ -102,39 +89,51 @@ class RerankAnswer(msgspec.Struct, kw_only=True):
     object: Literal["list"] = "list"
     model: Annotated[str, Meta(description="The model's name as requested.")]
     results: list[Result]
-    usage: Usage
-    meta: RerankMeta
+    data: Annotated[
+        list[VoyageResult] | UnsetType, Meta(description="The results again, for top_k.")
+    ] = UNSET
+    usage: wire.Usage
+    meta: wire.RerankMeta
 
 
-def _read(body: RerankBody) -> RerankRequest:
+def read(body: RerankBody) -> RerankRequest:
+    """Give what the body asks for."""
+    texts = wire.read_texts(body.documents, field="documents", rank_fields=body.rank_fields)
+    chunks = body.max_chunks_per_doc
     return RerankRequest(
-        query=body.query,
-        documents=[_text(document, index) for index, document in enumerate(body.documents)],
+        query=wire.read_text(body.query, field="query"),
+        documents=texts,
         model=body.model,
-        top_n=body.top_n,
-        raw_scores=_is_set(body.raw_scores, default=False),
+        top_n=body.top_n or body.top_k or None,
+        raw_scores=wire.is_set(body.raw_scores, default=False)
+        or not wire.is_set(body.use_activation, default=True),
+        max_windows=chunks and max(1, min(chunks, _MAX_CHUNKS // max(1, len(texts)))),
+        cut=Cut(
+            query_tokens=body.max_tokens_per_query or None,
+            document_tokens=body.max_tokens_per_doc or None,
+            pair_tokens=wire.pair_tokens(body.truncate_prompt_tokens),
+            side=body.truncation_side or "right",
+        ),
     )
 
 
-def _text(document: str | dict[str, Any], index: int) -> str:
-    if isinstance(document, str):
-        return document
-    text = document.get("text")
-    if not isinstance(text, str):
-        field = f"documents[{index}].text"
-        message = f'{field}: a document is a string or an object whose "text" is a string'
-        raise FieldError(message, field=field)
-    return text
+def _write(body: RerankBody, request: RerankRequest, result: RerankResult) -> RerankAnswer:
+    return write(body, request, result, returns_documents=True)
 
 
-def _is_set(flag: Flag | None, *, default: bool) -> bool:
-    if flag is None:
-        return default
-    return flag if isinstance(flag, bool) else flag.lower() == "true"
+def write(
+    body: RerankBody, request: RerankRequest, result: RerankResult, *, returns_documents: bool
+) -> RerankAnswer:
+    """Give the answer.
 
-
-def _write(body: RerankBody, _: RerankRequest, result: RerankResult) -> RerankAnswer:
-    has_documents = _is_set(body.return_documents, default=True)
+    Args:
+        body: The body as it came.
+        request: What it asked for.
+        result: What came of it.
+        returns_documents: Whether the results hold documents where the body does not say.
+    """
+    returns_documents = wire.is_set(body.return_documents, default=returns_documents)
+    documents = wire.as_list(body.documents)
     return RerankAnswer(
         id=result.id,
         model=result.model,
@@ -142,37 +141,47 @@ def _write(body: RerankBody, _: RerankRequest, result: RerankResult) -> RerankAn
             Result(
                 index=ranked.index,
                 relevance_score=ranked.score,
-                document=_document(body.documents[ranked.index]) if has_documents else UNSET,
+                document=wire.returned_document(
+                    documents[ranked.index], request.documents[ranked.index]
+                )
+                if returns_documents
+                else UNSET,
             )
             for ranked in result.ranking
         ],
-        usage=Usage(result.tokens, result.tokens),
-        meta=RerankMeta(
-            api_version=ApiVersion(),
-            billed_units=BilledUnits(math.ceil(result.documents / _DOCUMENTS_IN_SEARCH_UNIT)),
-            tokens=Tokens(result.tokens),
-            warnings=list(result.warnings) or UNSET,
-        ),
+        data=UNSET if body.top_k is UNSET else _voyage_results(body, request, result),
+        usage=wire.usage(result),
+        meta=wire.rerank_meta(result, version="1"),
     )
 
 
-def _document(document: str | dict[str, Any]) -> dict[str, Any]:
-    if isinstance(document, str):
-        return {"text": document}
-    return {key: value for key, value in document.items() if value is not None}
+def _voyage_results(
+    body: RerankBody, request: RerankRequest, result: RerankResult
+) -> list[VoyageResult]:
+    has_documents = wire.is_set(body.return_documents, default=False)
+    return [
+        VoyageResult(
+            index=ranked.index,
+            relevance_score=ranked.score,
+            document=request.documents[ranked.index] if has_documents else UNSET,
+        )
+        for ranked in result.ranking
+    ]
 
 
 DIALECT = Dialect(
-    paths=("/v1/rerank",),
+    name="LocalAI, Jina, Cohere v1, vLLM, Voyage",
+    documents_field="documents",
+    paths=("/v1/rerank", "/rerank", "/jina/v1/rerank", "/v3/rerank"),
     body=RerankBody,
     answer=RerankAnswer,
-    read=_read,
+    read=read,
     write=_write,
     summary="Rank documents for a query",
     description=(
-        "Understands what clients of LocalAI and Jina send. Documents and queries beyond the "
-        "model's window are cut, never refused; a query that was cut is mentioned in "
-        "meta.warnings."
+        "Understands what clients of LocalAI, Jina, Cohere v1, vLLM and Voyage send. Documents and "
+        "queries beyond the model's window are cut, never refused; a query that was cut is "
+        "mentioned in meta.warnings."
     ),
     example={
         "query": "Organic skincare products for sensitive skin",

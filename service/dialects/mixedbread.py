@@ -1,0 +1,101 @@
+"""``/v1/reranking`` as Mixedbread's clients know it, told apart by ``input``."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from .. import wire  # noqa: TID252 - relative inside the package
+from ..dialect import Dialect  # noqa: TID252 - the same
+from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
+
+
+class MixedbreadBody(msgspec.Struct, kw_only=True):
+    """What to rank. Fields that are not listed are ignored, null counts as absent."""
+
+    query: wire.Query
+    input: wire.Documents
+    model: wire.Model = None
+    top_k: wire.TopN = None
+    rank_fields: wire.RankFields = None
+    return_input: Annotated[
+        wire.Flag | None, Meta(description="Whether results hold their input; false where absent.")
+    ] = None
+
+
+class MixedbreadResult(msgspec.Struct, kw_only=True):
+    """An input's place in the ranking."""
+
+    index: wire.Index
+    score: wire.RelevanceScore
+    input: Annotated[
+        str | dict[str, Any] | UnsetType, Meta(description="The input as it came, without nulls.")
+    ] = UNSET
+
+
+class MixedbreadAnswer(msgspec.Struct, kw_only=True):
+    """The ranking, best first."""
+
+    object: Literal["list"] = "list"
+    model: Annotated[str, Meta(description="The model's name as requested.")]
+    data: list[MixedbreadResult]
+    usage: wire.Usage
+    top_k: Annotated[int, Meta(description="How many results there are.")]
+    return_input: bool
+
+
+def _read(body: MixedbreadBody) -> RerankRequest:
+    return RerankRequest(
+        query=wire.read_text(body.query, field="query"),
+        documents=wire.read_texts(body.input, field="input", rank_fields=body.rank_fields),
+        model=body.model,
+        top_n=body.top_k,
+    )
+
+
+def _write(body: MixedbreadBody, _: RerankRequest, result: RerankResult) -> MixedbreadAnswer:
+    returns_input = wire.is_set(body.return_input, default=False)
+    inputs = wire.as_list(body.input)
+    return MixedbreadAnswer(
+        model=result.model,
+        data=[
+            MixedbreadResult(
+                index=ranked.index,
+                score=ranked.score,
+                input=_without_nulls(inputs[ranked.index]) if returns_input else UNSET,
+            )
+            for ranked in result.ranking
+        ],
+        usage=wire.usage(result),
+        top_k=len(result.ranking),
+        return_input=returns_input,
+    )
+
+
+def _without_nulls(document: str | dict[str, Any]) -> str | dict[str, Any]:
+    if isinstance(document, str):
+        return document
+    return {key: value for key, value in document.items() if value is not None}
+
+
+DIALECT = Dialect(
+    name="Mixedbread",
+    documents_field="input",
+    paths=(),
+    shared_paths=("/v1/reranking", "/reranking"),
+    body=MixedbreadBody,
+    answer=MixedbreadAnswer,
+    read=_read,
+    write=_write,
+    summary="Rank inputs for a query",
+    description='A body with "input" is answered in "data", as Mixedbread\'s clients expect.',
+    example={
+        "query": "Who wrote To Kill a Mockingbird?",
+        "input": [
+            "To Kill a Mockingbird is a novel by Harper Lee, published in 1960.",
+            "Moby-Dick was written by Herman Melville.",
+        ],
+        "top_k": 1,
+        "return_input": True,
+    },
+)
