@@ -16,7 +16,7 @@ import onnxruntime as ort
 
 from .arrays import BoolArray, Float32Array, IntArray
 from .errors import ScoringError
-from .tokenization import EncodedPair, EncodedQuery, PairEncoder
+from .tokenization import EncodedPair, EncodedQuery, Encoder
 
 _BATCH_TOKENS = 32_768
 """Padded tokens in a CUDA batch: 64 pairs of 512, enough to fill the device."""
@@ -39,7 +39,7 @@ class DocumentScores:
 class Scorer(Protocol):
     """Computes logits; safe to call from many threads."""
 
-    encoder: PairEncoder
+    encoder: Encoder
     pairs_per_call: int
     """The most documents that one call of ``score`` takes."""
 
@@ -66,7 +66,7 @@ class CpuScorer:
     pairs_per_call = 1
 
     def __init__(
-        self, session: ort.InferenceSession, encoder: PairEncoder, graph_inputs: Sequence[str]
+        self, session: ort.InferenceSession, encoder: Encoder, graph_inputs: Sequence[str]
     ) -> None:
         """Score with ``session``, whose inputs are named ``graph_inputs``."""
         self.encoder = encoder
@@ -102,7 +102,7 @@ class CudaScorer:
     pairs_per_call = 256
 
     def __init__(
-        self, session: ort.InferenceSession, encoder: PairEncoder, graph_inputs: Sequence[str]
+        self, session: ort.InferenceSession, encoder: Encoder, graph_inputs: Sequence[str]
     ) -> None:
         """Score with ``session``, whose inputs are named ``graph_inputs``."""
         self.encoder = encoder

@@ -6,34 +6,20 @@ special tokens, cut, and joined by the tokenizer's own template, so that the que
 for all its documents and a long query cannot fail them.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Protocol, Self
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from .arrays import IntArray
-from .errors import BundleError
+from .text_encoding import Side, TextEncoder, open_tokenizer
 
-_CHARS_PER_TOKEN = 6
-"""First guess at how many characters hold a token; English has 4 to 5. Too low a guess costs
-another, longer encoding, never a different result."""
-
-_OVERLAP_TOKENS = 80
+OVERLAP_TOKENS = 80
 """What neighbouring windows of a long document share, so that no passage is only met cut in two;
 the figure that Jina's reranker v2 uses. Never more than a quarter of a window."""
-
-_GROWTH = 4
-"""By how much the part of a text that is encoded grows when it held too few tokens."""
-
-_BORDER = re.compile(r"\S +")
-"""Where a text may be entered from the middle: words begin anew behind a space for all tokenizers,
-while elsewhere some look back, as those that group digits in threes."""
-
-Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +52,8 @@ class EncodedQuery:
     """Tokens that a document beside it may have in one window, without special tokens."""
     cut: Cut
     """How documents are to be cut."""
+    lead: str = ""
+    """What a prompt puts before the document, with the query in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,32 +78,8 @@ class EncodedPair:
         return {name: inputs[name][np.newaxis] for name in graph_inputs}
 
 
-class PairEncoder:
-    """Encodes pairs with a fast tokenizer. Safe to use from many threads."""
-
-    def __init__(self, tokenizer: Tokenizer, *, window_tokens: int) -> None:
-        """Take over ``tokenizer``: its own truncation and padding are switched off."""
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        self._tokenizer = tokenizer
-        self._special_tokens = tokenizer.num_special_tokens_to_add(is_pair=True)
-        self._window_tokens = window_tokens
-        added = tokenizer.get_added_tokens_decoder().values()
-        self._longest_added_token = max((len(token.content) for token in added), default=0)
-
-    @classmethod
-    def from_file(cls, path: Path, *, window_tokens: int) -> Self:
-        """Open a ``tokenizer.json``.
-
-        Raises:
-            BundleError: the file is not a tokenizer.
-        """
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception, nothing finer
-            message = f"{path} is not a tokenizer: {error}; export the model again"
-            raise BundleError(message) from error
-        return cls(tokenizer, window_tokens=window_tokens)
+class Encoder(Protocol):
+    """Turns queries and documents into what a graph reads. Safe to use from many threads."""
 
     def encode_query(self, query: str, cut: Cut = WINDOW_CUT) -> EncodedQuery:
         """Encode a query, cut to half the window.
@@ -124,10 +88,49 @@ class PairEncoder:
             query: What the documents are for.
             cut: What else is to be cut of the query and of the documents joined with it.
         """
+        ...
+
+    def encode_windows(
+        self, query: EncodedQuery, document: str, *, max_windows: int
+    ) -> list[EncodedPair]:
+        """Encode a document in overlapping windows and join each with the query.
+
+        Args:
+            query: What the document is for.
+            document: Cut beyond the last window.
+            max_windows: At least 1; fewer are given where the document is shorter.
+        """
+        ...
+
+
+class PairEncoder:
+    """Joins query and document as the tokenizer's own template does.
+
+    Safe to use from many threads.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, window_tokens: int) -> None:
+        """Take over ``tokenizer``: its own truncation and padding are switched off."""
+        self._text = TextEncoder(tokenizer)
+        self._tokenizer = tokenizer
+        self._special_tokens = tokenizer.num_special_tokens_to_add(is_pair=True)
+        self._window_tokens = window_tokens
+
+    @classmethod
+    def from_file(cls, path: Path, *, window_tokens: int) -> Self:
+        """Open a ``tokenizer.json``.
+
+        Raises:
+            BundleError: the file is not a tokenizer.
+        """
+        return cls(open_tokenizer(path), window_tokens=window_tokens)
+
+    def encode_query(self, query: str, cut: Cut = WINDOW_CUT) -> EncodedQuery:
+        """Encode a query, as ``Encoder`` says."""
         window = min(self._window_tokens, cut.pair_tokens or self._window_tokens)
         room = max(0, window - self._special_tokens)
-        limit = _lower(min(window // 2, room), cut.query_tokens)
-        encoding = self._encode(query, limit, cut.side)
+        limit = lower(min(window // 2, room), cut.query_tokens)
+        encoding = self._text.encode(query, limit, cut.side)
         was_cut = len(encoding) > limit
         encoding.truncate(limit, direction=cut.side)
         tokens = len(encoding)
@@ -140,18 +143,12 @@ class PairEncoder:
     def encode_windows(
         self, query: EncodedQuery, document: str, *, max_windows: int
     ) -> list[EncodedPair]:
-        """Encode a document in overlapping windows and join each with the query.
-
-        Args:
-            query: What the document is for.
-            document: Cut beyond the last window.
-            max_windows: At least 1; fewer are given where the document is shorter.
-        """
+        """Encode a document in overlapping windows, as ``Encoder`` says."""
         room, side = query.room, query.cut.side
-        overlap = min(_OVERLAP_TOKENS, room // 4)
+        overlap = min(OVERLAP_TOKENS, room // 4)
         in_windows = room + (max_windows - 1) * (room - overlap)
-        limit = _lower(in_windows, query.cut.document_tokens)
-        encoding = self._encode(document, limit, side)
+        limit = lower(in_windows, query.cut.document_tokens)
+        encoding = self._text.encode(document, limit, side)
         was_cut = len(encoding) > limit
         encoding.truncate(limit, direction=side)
         if len(encoding) <= room:
@@ -165,68 +162,7 @@ class PairEncoder:
         ids, type_ids = np.array(pair.ids, np.int64), np.array(pair.type_ids, np.int64)
         return EncodedPair(ids, type_ids, was_cut)
 
-    def _encode(self, text: str, max_tokens: int, side: Side) -> Encoding:
-        """Give the tokens of ``text``; beyond ``max_tokens`` and one more, some may be missing.
 
-        Only as much of the text is encoded as that takes: a part is enough as soon as it holds
-        so many tokens outside the reach of its own end, where the cut may have split a word.
-        """
-        length = _CHARS_PER_TOKEN * (max_tokens + 1)
-        while length < len(text):
-            part = _repaired(text[:length] if side == "right" else text[-length:])
-            encoding = self._encode_whole(part)
-            settled = (
-                self._settled_at_start(encoding, len(part))
-                if side == "right"
-                else self._settled_at_end(encoding, part)
-            )
-            if settled > max_tokens:
-                return encoding
-            length *= _GROWTH
-        return self._encode_whole(_repaired(text))
-
-    def _encode_whole(self, text: str) -> Encoding:
-        return self._tokenizer.encode_batch([text], add_special_tokens=False)[0]
-
-    def _settled_at_start(self, encoding: Encoding, length: int) -> int:
-        """Count the leading tokens that no text after ``length`` characters can change.
-
-        Tokenizers look at one word (pre-token) at a time, so only the last word is open, and the
-        last few characters, which may be the beginning of an added token such as ``[SEP]``.
-        """
-        words = encoding.word_ids
-        if not words:
-            return 0
-        closed = len(words)
-        while closed and words[closed - 1] == words[-1]:
-            closed -= 1
-        offsets = encoding.offsets
-        while closed and offsets[closed - 1][1] > length - self._longest_added_token:
-            closed -= 1
-        return closed
-
-    def _settled_at_end(self, encoding: Encoding, part: str) -> int:
-        """Count the trailing tokens that no text before ``part`` can change."""
-        words = encoding.word_ids
-        border = _BORDER.search(part, self._longest_added_token)
-        if border is None or not words:
-            return 0
-        starts = (start for start, _ in encoding.offsets)
-        unsettled = (
-            start < border.end() or word == words[0]
-            for start, word in zip(starts, words, strict=True)
-        )
-        return len(words) - sum(unsettled)
-
-
-def _lower(limit: int, other: int | None) -> int:
+def lower(limit: int, other: int | None) -> int:
+    """Give the lower of two limits, of which one may not be set."""
     return limit if other is None else min(limit, other)
-
-
-def _repaired(text: str) -> str:
-    """Replace lone surrogates, which are no characters and cannot be encoded, by U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

@@ -190,13 +190,13 @@ class TestHostileText:
     def test_a_megabyte_of_words_is_not_tokenized_whole(self, side: Side) -> None:
         encoder = PairEncoder(wordpiece(), window_tokens=512)
         seen: list[int] = []
-        encode_whole = encoder._encode_whole  # noqa: SLF001 - observes the work, changes nothing
+        encode_whole = encoder._text._encode_whole  # noqa: SLF001 - observes the work, changes nothing
 
         def observe(text: str) -> object:
             seen.append(len(text))
             return encode_whole(text)
 
-        encoder._encode_whole = observe  # type: ignore[method-assign,assignment] # noqa: SLF001
+        encoder._text._encode_whole = observe  # type: ignore[method-assign,assignment] # noqa: SLF001
         encoder.encode_pair(encoder.encode_query("short", Cut(side=side)), "some words " * 100_000)
         assert sum(seen) < 20_000
 

@@ -1,0 +1,109 @@
+"""Encodes as much of a text as is kept, and no more of it."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from tokenizers import Encoding, Tokenizer
+
+from .errors import BundleError
+
+_CHARS_PER_TOKEN = 6
+"""First guess at how many characters hold a token; English has 4 to 5. Too low a guess costs
+another, longer encoding, never a different result."""
+
+_GROWTH = 4
+"""By how much the part of a text that is encoded grows when it held too few tokens."""
+
+_BORDER = re.compile(r"\S +")
+"""Where a text may be entered from the middle: words begin anew behind a space for all tokenizers,
+while elsewhere some look back, as those that group digits in threes."""
+
+Side = Literal["left", "right"]
+
+
+class TextEncoder:
+    """Encodes texts without special tokens. Safe to use from many threads."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Take over ``tokenizer``: its own truncation and padding are switched off."""
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        added = tokenizer.get_added_tokens_decoder().values()
+        self._longest_added_token = max((len(token.content) for token in added), default=0)
+
+    def encode(self, text: str, max_tokens: int, side: Side) -> Encoding:
+        """Give the tokens of ``text``; beyond ``max_tokens`` and one more, some may be missing.
+
+        Only as much of the text is encoded as that takes: a part is enough as soon as it holds
+        so many tokens outside the reach of its own end, where the cut may have split a word.
+        """
+        length = _CHARS_PER_TOKEN * (max_tokens + 1)
+        while length < len(text):
+            part = repaired(text[:length] if side == "right" else text[-length:])
+            encoding = self._encode_whole(part)
+            settled = (
+                self._settled_at_start(encoding, len(part))
+                if side == "right"
+                else self._settled_at_end(encoding, part)
+            )
+            if settled > max_tokens:
+                return encoding
+            length *= _GROWTH
+        return self._encode_whole(repaired(text))
+
+    def _encode_whole(self, text: str) -> Encoding:
+        return self._tokenizer.encode_batch([text], add_special_tokens=False)[0]
+
+    def _settled_at_start(self, encoding: Encoding, length: int) -> int:
+        """Count the leading tokens that no text after ``length`` characters can change.
+
+        Tokenizers look at one word (pre-token) at a time, so only the last word is open, and the
+        last few characters, which may be the beginning of an added token such as ``[SEP]``.
+        """
+        words = encoding.word_ids
+        if not words:
+            return 0
+        closed = len(words)
+        while closed and words[closed - 1] == words[-1]:
+            closed -= 1
+        offsets = encoding.offsets
+        while closed and offsets[closed - 1][1] > length - self._longest_added_token:
+            closed -= 1
+        return closed
+
+    def _settled_at_end(self, encoding: Encoding, part: str) -> int:
+        """Count the trailing tokens that no text before ``part`` can change."""
+        words = encoding.word_ids
+        border = _BORDER.search(part, self._longest_added_token)
+        if border is None or not words:
+            return 0
+        starts = (start for start, _ in encoding.offsets)
+        unsettled = (
+            start < border.end() or word == words[0]
+            for start, word in zip(starts, words, strict=True)
+        )
+        return len(words) - sum(unsettled)
+
+
+def open_tokenizer(path: Path) -> Tokenizer:
+    """Open a ``tokenizer.json``.
+
+    Raises:
+        BundleError: the file is not a tokenizer.
+    """
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception, nothing finer
+        message = f"{path} is not a tokenizer: {error}; export the model again"
+        raise BundleError(message) from error
+
+
+def repaired(text: str) -> str:
+    """Replace lone surrogates, which are no characters and cannot be encoded, by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
