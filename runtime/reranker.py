@@ -18,6 +18,7 @@ from .processor import detect_processor, usable_cores
 from .prompt import open_encoder
 from .ranking import RankedDocument, activate, rank
 from .scheduler import PairScores, Scheduler, StageTimes
+from .score_cache import CachedScorer, ScoreCache
 from .scoring import CpuScorer, CudaScorer, Scorer
 from .sessions import cpu_session, cuda_is_available, cuda_session
 from .tokenization import WINDOW_CUT, Cut
@@ -63,6 +64,7 @@ class Reranker:
         variant: str | None = None,
         workers: int | None = None,
         window_tokens: int | None = None,
+        cache: ScoreCache | None = None,
     ) -> Self:
         """Open a bundle.
 
@@ -71,6 +73,8 @@ class Reranker:
             variant: Which variant to run; the one that fits the processor best where None.
             workers: Pairs to score at the same time; as many as cores may be used where None.
             window_tokens: Read at most so many tokens of a pair; the model's window where None.
+            cache: Where scores are kept for pairs that come again; rerankers may share it. Not
+                used on CUDA, where a score depends on the pairs beside it.
 
         Raises:
             BundleError: the bundle is incomplete, damaged or has no such variant.
@@ -83,6 +87,8 @@ class Reranker:
         if window_tokens is not None:
             manifest = _with_window(manifest, window_tokens)
         choice, scorer = _choose_scorer(folder, manifest, variant)
+        if cache is not None and choice.variant.processors != "cuda":
+            scorer = CachedScorer(scorer, cache, manifest, variant=choice.name)
         default = _CUDA_WORKERS if choice.variant.processors == "cuda" else usable_cores()
         return cls(manifest, choice, scorer, workers=workers or default)
 
@@ -257,6 +263,8 @@ def _nothing_to_score() -> Future[PairScores]:
         query_cut=False,
         documents_cut=np.empty(0, np.bool_),
         times=StageTimes(),
+        pairs=0,
+        cached=0,
     )
     future.set_result(nothing)
     return future

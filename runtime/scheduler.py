@@ -48,6 +48,10 @@ class PairScores:
     documents_cut: BoolArray
     """bool, shape (n,), True where a part of the document was not read."""
     times: StageTimes
+    pairs: int
+    """Pairs that the graph was run for: neither repeated nor cached."""
+    cached: int
+    """Pairs whose scores a cache had."""
 
 
 class _Request:
@@ -69,6 +73,7 @@ class _Request:
         self._were_cut = np.zeros(len(places), np.bool_)
         self._submitted = time.perf_counter()
         self._times = StageTimes()
+        self._cached = 0
         self._unscored = len(places)
         self._lock = threading.Lock()
         self._query: EncodedQuery | None = None
@@ -105,6 +110,7 @@ class _Request:
                 self._times.tokenization_seconds + scores.tokenization_seconds,
                 self._times.inference_seconds + scores.inference_seconds,
             )
+            self._cached += scores.cached
             self._unscored -= len(places)
             is_complete = self._unscored == 0
         if is_complete:
@@ -118,6 +124,8 @@ class _Request:
             query.was_cut,
             self._were_cut[self._inverse],
             self._times,
+            pairs=len(self._documents) - self._cached,
+            cached=self._cached,
         )
         if self.future.set_running_or_notify_cancel():
             self.future.set_result(scores)

@@ -34,6 +34,8 @@ class DocumentScores:
     """bool, shape (n,), True where a part of the document was not read."""
     tokenization_seconds: float
     inference_seconds: float
+    cached: int = 0
+    """How many of them a cache had."""
 
 
 class Scorer(Protocol):

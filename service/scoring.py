@@ -91,6 +91,7 @@ async def rerank(
     with queue.holding(pairs=record.documents, characters=record.characters):
         scores = await _scores(request, reranker, http)
     record.tokens = int(scores.tokens.sum())
+    record.pairs, record.cached = scores.pairs, scores.cached
     record.times = scores.times
     record.query_was_cut = scores.query_cut
     activation = "identity" if request.raw_scores else reranker.manifest.output_activation

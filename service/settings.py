@@ -50,7 +50,7 @@ class Settings:
     """Characters of all requests that may wait: four of the largest requests. Bounds their memory,
     one to four bytes a character."""
     score_cache_entries: int = 0
-    """Scores to keep for pairs that come again, about 250 bytes each; none where 0."""
+    """Scores to keep for pairs that come again, about 300 bytes each; none where 0."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     """Keys that open the server, from the variable alone: flags show in the list of processes."""
     api_keys_file: Path | None = None
