@@ -16,7 +16,10 @@ from .graph_file import graph_inputs, load_graph, save_graph
 from .job import Job
 from .original import Original, convert
 from .pruning import prune_to_first_token
+from .quality_gate import QualityGate
 from .quantization import VARIANTS, VariantSpec, build_variant
+from .recipes import RECIPES, Recipe
+from .request import AUTO_RECIPE, RECIPE_NAMES, REFERENCE
 from .verification import (
     MAX_DIFFERENCE_FP16,
     MAX_DIFFERENCE_FP32,
@@ -27,8 +30,6 @@ from .verification_text import load_pairs
 
 _VERIFICATION_SECONDS = 300.0
 """For torch and all variants together."""
-
-_REFERENCE = "fp32"
 
 _TOOLS = ("onnx", "onnxruntime", "optimum", "optimum-onnx", "tokenizers", "torch", "transformers")
 
@@ -44,7 +45,7 @@ def build_bundle(job: Job) -> Manifest:
     seconds = _VERIFICATION_SECONDS / (1 + len(job.request.variants))
     original = convert(job.checkpoint, texts, job.work, job.stages, seconds=seconds)
     inputs, pruned = _prune(job)
-    variants = _build_variants(job, original)
+    variants = {name: _first_sound(job, name, original) for name in job.request.variants}
     verification = Verification(
         pairs=len(original.pairs),
         logit_std=float(original.logits.std()),
@@ -53,7 +54,7 @@ def build_bundle(job: Job) -> Manifest:
     )
     job.on_report(variants, verification)
     _require_parity(job, original, variants)
-    return Manifest(
+    manifest = Manifest(
         name=job.name,
         source=job.checkpoint.source,
         architecture=job.checkpoint.architecture,
@@ -62,9 +63,16 @@ def build_bundle(job: Job) -> Manifest:
         tokenizer=describe_file(job.work.tokenizer),
         variants=variants,
         output_activation=job.checkpoint.activation,
+        logit=job.checkpoint.head.description,
+        prompt=job.checkpoint.prompt,
         first_token_pruned=pruned,
         tool_versions=_tool_versions(),
         verification=verification,
+    )
+    if not job.request.verify_data:
+        return manifest
+    return QualityGate(job).require_quality(
+        manifest, lambda name, recipe: _build_variant(job, name, RECIPES[recipe], original)
     )
 
 
@@ -79,18 +87,39 @@ def _prune(job: Job) -> tuple[tuple[str, ...], bool]:
     return graph_inputs(model), pruned
 
 
-def _build_variants(job: Job, original: Original) -> dict[str, Variant]:
-    variants: dict[str, Variant] = {}
-    for spec in (VARIANTS[name] for name in job.request.variants):
-        target = job.work.bundle / f"{spec.name}.onnx"
-        with job.stages.stage(f"Build {spec.name}"):
-            paths = build_variant(spec, source=job.work.plain_graph, target=target)
-        report = _verify(job, spec, target, original)
-        if not report.passed and spec.precision != "fp32" and job.request.allow_degraded:
-            report = msgspec.structs.replace(report, degraded_allowed=True)
-        files = tuple(describe_file(path) for path in paths)
-        variants[spec.name] = Variant(spec.precision, spec.processors, files, spec.recipe, report)
-    return variants
+def _first_sound(job: Job, name: str, original: Original) -> Variant:
+    """Build a variant with the first of the recipes in question that agrees with torch.
+
+    Where none does, the last one is given: it is reported before it is refused.
+    """
+    asked = job.request.recipe
+    names = (
+        RECIPE_NAMES if asked == AUTO_RECIPE and VARIANTS[name].precision == "int8" else (asked,)
+    )
+    for recipe in names:
+        variant = _build_variant(job, name, RECIPES[recipe], original)
+        if variant.report and variant.report.passed:
+            break
+    return variant
+
+
+def _build_variant(job: Job, name: str, recipe: Recipe, original: Original) -> Variant:
+    spec = VARIANTS[name]
+    is_quantized = spec.precision == "int8"
+    target = job.work.bundle / f"{name}.onnx"
+    with job.stages.stage(f"Build {name}" + (f" ({recipe.name})" if is_quantized else "")):
+        paths = build_variant(spec, recipe, source=job.work.plain_graph, target=target)
+    report = _verify(job, spec, target, original)
+    if not report.passed and spec.precision != "fp32" and job.request.allow_degraded:
+        report = msgspec.structs.replace(report, degraded_allowed=True)
+    return Variant(
+        spec.precision,
+        spec.processors,
+        tuple(describe_file(path) for path in paths),
+        f"{spec.method}; {recipe.description}" if is_quantized else spec.method,
+        report,
+        recipe.name if is_quantized else "",
+    )
 
 
 def _verify(job: Job, spec: VariantSpec, graph: Path, original: Original) -> VariantReport:
@@ -112,9 +141,9 @@ def _require_parity(job: Job, original: Original, variants: Mapping[str, Variant
     The graph that all variants are made of must be right even where it is not among them.
     """
     reports = {name: variant.report for name, variant in variants.items()}
-    if _REFERENCE not in reports:
-        spec = VARIANTS[_REFERENCE]
-        reports[_REFERENCE] = _verify(job, spec, job.work.plain_graph, original)
+    if REFERENCE not in reports:
+        spec = VARIANTS[REFERENCE]
+        reports[REFERENCE] = _verify(job, spec, job.work.plain_graph, original)
     for name, report in reports.items():
         if report is not None and not (report.passed or report.degraded_allowed):
             raise _parity_error(VARIANTS[name], report)

@@ -2,18 +2,31 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-import msgspec
+from ranklet.runtime.manifest import Activation, Prompt
 
-from ranklet.runtime.manifest import Activation
-
-from .errors import UnsupportedCheckpointError
+from .checkpoint_files import (
+    Config,
+    CrossEncoderConfig,
+    Module,
+    TokenizerConfig,
+    TransformerConfig,
+    read_file,
+    require_file,
+)
+from .checkpoint_head import classifier_head, module_head
+from .errors import ExportError, UnsupportedCheckpointError
+from .head import AnswerHead, ClassifierHead, Head
+from .prompt_template import TEMPLATES, PromptTemplate
 
 _CLASSIFIER = "ForSequenceClassification"
+_LANGUAGE_MODEL = "ForCausalLM"
 
 _OTHER_KINDS = {
-    "ForCausalLM": "a generation model",
+    _LANGUAGE_MODEL: (
+        "a generation model; where it was trained to rerank, name the prompt that it was trained "
+        f"with, as in --template {next(iter(TEMPLATES))}"
+    ),
     "LMHeadModel": "a generation model",
     "ForConditionalGeneration": "a generation model",
     "ForMaskedLM": "a masked language model, not trained to rank",
@@ -24,6 +37,9 @@ _OTHER_KINDS = {
     "Model": "an encoder without a head that gives scores",
 }
 """What a class is, by the end of its name; the first that fits."""
+
+_LANGUAGE_MODEL_TYPES = frozenset({"gemma", "gemma2", "llama", "mistral", "qwen2", "qwen3"})
+"""Models that read a prompt; optimum converts them as classifiers."""
 
 _OFFSET_POSITIONS = frozenset(
     "camembert data2vec-text ibert longformer mpnet roberta roberta-prelayernorm xlm-roberta "
@@ -36,88 +52,57 @@ _ACTIVATIONS: dict[str, Activation] = {"Sigmoid": "sigmoid", "Identity": "identi
 _LARGEST_WINDOW = 1 << 20
 """Tokenizers without a limit say 1e30."""
 
-_Struct = TypeVar("_Struct", bound=msgspec.Struct)
-
-
-class _CrossEncoderConfig(msgspec.Struct):
-    """What sentence-transformers adds to ``config.json``."""
-
-    activation_fn: str | None = None
-
-
-class _Config(msgspec.Struct):
-    """The part of ``config.json`` that decides."""
-
-    architectures: list[str] | None = None
-    model_type: str = ""
-    auto_map: dict[str, Any] | None = None
-    problem_type: str | None = None
-    num_labels: int | None = None
-    id2label: dict[str, Any] | None = None
-    vocab_size: int | None = None
-    max_position_embeddings: int | None = None
-    pad_token_id: int | None = None
-    sentence_transformers: _CrossEncoderConfig | None = None
-    sbert_ce_default_activation_function: str | None = None
-
-
-class _TokenizerConfig(msgspec.Struct):
-    """The part of ``tokenizer_config.json`` that decides."""
-
-    auto_map: dict[str, Any] | None = None
-    model_max_length: float | None = None
-
-
-class _Module(msgspec.Struct):
-    """An entry of ``modules.json``, which sentence-transformers writes."""
-
-    type: str
-
 
 @dataclass(frozen=True, slots=True)
 class CheckpointConfig:
     """A configuration that was found fit to be exported."""
 
     architecture: str
+    head: Head
+    prompt: Prompt | None
     window_tokens: int
     activation: Activation
     vocabulary_size: int | None
     """Rows of the embedding table, None where the configuration does not tell."""
 
 
-def read_config(source: str, folder: Path) -> CheckpointConfig:
+def read_config(source: str, folder: Path, *, template: str | None = None) -> CheckpointConfig:
     """Read the configuration files of the checkpoint in ``folder``.
+
+    Args:
+        source: The checkpoint as the user named it.
+        folder: Where the files lie.
+        template: The prompt that a language model was trained to rerank with, by name.
 
     Raises:
         UnsupportedCheckpointError: they cannot be read or describe a model that we do not take.
+        ExportError: there is no such template.
     """
-    config = _read(source, folder / "config.json", _Config)
-    if config is None:
-        raise UnsupportedCheckpointError(source, "there is no config.json in it")
-    tokenizer = _read(source, folder / "tokenizer_config.json", _TokenizerConfig)
-    tokenizer = tokenizer or _TokenizerConfig()
+    prompted = None if template is None else _find_template(template)
+    config = require_file(source, folder, "config.json", Config)
+    tokenizer = read_file(source, folder, "tokenizer_config.json", TokenizerConfig)
+    tokenizer = tokenizer or TokenizerConfig()
     _refuse_remote_code(source, config, tokenizer)
-    architecture = _require_classifier(source, config)
-    _require_one_logit(source, config)
-    _refuse_modules(source, folder)
+    head = _read_head(source, folder, config, prompted)
+    limits = _limits(source, folder, config, tokenizer, prompted)
     return CheckpointConfig(
-        architecture,
-        _window_tokens(source, config, tokenizer),
-        _activation(source, config),
+        _architecture(source, config),
+        head,
+        None if prompted is None else prompted.prompt,
+        min(limits),
+        _activation(source, folder, config, head),
         config.vocab_size,
     )
 
 
-def _read(source: str, path: Path, kind: type[_Struct]) -> _Struct | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnsupportedCheckpointError(source, f"its {path.name} is damaged: {error}") from error
+def _find_template(name: str) -> PromptTemplate:
+    if name not in TEMPLATES:
+        message = f"--template must be one of {', '.join(TEMPLATES)}, not {name}"
+        raise ExportError(message)
+    return TEMPLATES[name]
 
 
-def _refuse_remote_code(source: str, config: _Config, tokenizer: _TokenizerConfig) -> None:
+def _refuse_remote_code(source: str, config: Config, tokenizer: TokenizerConfig) -> None:
     if config.auto_map or tokenizer.auto_map:
         found = (
             "it needs program code from the checkpoint (auto_map, trust_remote_code), which could "
@@ -126,47 +111,39 @@ def _refuse_remote_code(source: str, config: _Config, tokenizer: _TokenizerConfi
         raise UnsupportedCheckpointError(source, found)
 
 
-def _require_classifier(source: str, config: _Config) -> str:
+def _architecture(source: str, config: Config) -> str:
     if not config.architectures:
         found = "its config.json does not say which class it is (architectures)"
         raise UnsupportedCheckpointError(source, found)
-    name = config.architectures[0]
+    return config.architectures[0]
+
+
+def _read_head(source: str, folder: Path, config: Config, template: PromptTemplate | None) -> Head:
+    name = _architecture(source, config)
+    if template is not None and config.model_type not in _LANGUAGE_MODEL_TYPES:
+        found = f"{name} reads no prompt; leave out --template"
+        raise UnsupportedCheckpointError(source, found)
+    if template is not None and name.endswith(_LANGUAGE_MODEL):
+        return template.head
+    modules = read_file(source, folder, "modules.json", list[Module]) or []
+    has_modules = [module.kind for module in modules] not in ([], ["Transformer"])
+    if has_modules and not name.endswith(_LANGUAGE_MODEL):
+        return module_head(source, folder, modules)
     if name.endswith(_CLASSIFIER):
-        return name
+        return classifier_head(source, config)
     kind = next((kind for end, kind in _OTHER_KINDS.items() if name.endswith(end)), "another kind")
     found = f"{name} is {kind}; a cross-encoder with one logit ({_CLASSIFIER}) is needed"
     raise UnsupportedCheckpointError(source, found)
 
 
-def _require_one_logit(source: str, config: _Config) -> None:
-    labels = config.num_labels or (2 if config.id2label is None else len(config.id2label))
-    if labels == 1:
-        return
-    kind = "labels of which several may hold" if _is_multi_label(config) else "labels"
-    found = f"it gives {labels} {kind}; a cross-encoder with one logit is needed"
-    raise UnsupportedCheckpointError(source, found)
-
-
-def _is_multi_label(config: _Config) -> bool:
-    return config.problem_type == "multi_label_classification"
-
-
-def _refuse_modules(source: str, folder: Path) -> None:
-    """Refuse heads that sentence-transformers keeps beside the model: they would be lost."""
-    path = folder / "modules.json"
-    if not path.exists():
-        return
-    try:
-        modules = msgspec.json.decode(path.read_bytes(), type=list[_Module])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnsupportedCheckpointError(source, f"its modules.json is damaged: {error}") from error
-    kinds = [module.type.rpartition(".")[2] for module in modules]
-    if kinds not in ([], ["Transformer"]):
-        found = f"its modules.json adds {', '.join(kinds)}, a head that cannot be exported yet"
-        raise UnsupportedCheckpointError(source, found)
-
-
-def _window_tokens(source: str, config: _Config, tokenizer: _TokenizerConfig) -> int:
+def _limits(
+    source: str,
+    folder: Path,
+    config: Config,
+    tokenizer: TokenizerConfig,
+    template: PromptTemplate | None,
+) -> list[int]:
+    """Give all that limits the number of tokens, at least one number of at least 1."""
     limits: list[int] = []
     if config.max_position_embeddings is not None:
         reserved = 0
@@ -175,21 +152,32 @@ def _window_tokens(source: str, config: _Config, tokenizer: _TokenizerConfig) ->
         limits.append(config.max_position_embeddings - reserved)
     if tokenizer.model_max_length is not None and tokenizer.model_max_length < _LARGEST_WINDOW:
         limits.append(int(tokenizer.model_max_length))
+    transformer = read_file(source, folder, "sentence_bert_config.json", TransformerConfig)
+    if transformer is not None and transformer.max_seq_length is not None:
+        limits.append(transformer.max_seq_length)
     if not limits or min(limits) < 1:
         found = "neither its config.json nor its tokenizer_config.json says how long a text may be"
         raise UnsupportedCheckpointError(source, found)
-    return min(limits)
+    return limits if template is None else [*limits, template.window_tokens]
 
 
-def _activation(source: str, config: _Config) -> Activation:
-    """Read what sentence-transformers applies to the logit; its default is the sigmoid."""
-    named = config.sbert_ce_default_activation_function
-    if config.sentence_transformers is not None:
-        named = config.sentence_transformers.activation_fn or named
-    if named is None:
+def _activation(source: str, folder: Path, config: Config, head: Head) -> Activation:
+    """Read what sentence-transformers applies to one logit; its default is the sigmoid.
+
+    The sigmoid of the difference of two logits is the softmax over them, which is what they mean.
+    """
+    if isinstance(head, AnswerHead) or (isinstance(head, ClassifierHead) and head.labels):
         return "sigmoid"
-    name = named.rpartition(".")[2]
-    if name not in _ACTIVATIONS:
-        found = f"it applies {named} to the logit; known are {', '.join(_ACTIVATIONS)}"
-        raise UnsupportedCheckpointError(source, found)
-    return _ACTIVATIONS[name]
+    name = "config_sentence_transformers.json"
+    places = [
+        read_file(source, folder, name, CrossEncoderConfig),
+        config.sentence_transformers,
+        CrossEncoderConfig(config.sbert_ce_default_activation_function),
+        CrossEncoderConfig("torch.nn.Sigmoid"),
+    ]
+    named = next(place.activation_fn for place in places if place and place.activation_fn)
+    activation = _ACTIVATIONS.get(named.rpartition(".")[2])
+    if activation is None or not named.startswith("torch."):
+        known = ", ".join(f"torch.nn.{name}" for name in _ACTIVATIONS)
+        raise UnsupportedCheckpointError(source, f"it applies {named} to the logit; known: {known}")
+    return activation

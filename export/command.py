@@ -3,6 +3,7 @@
 import argparse
 import functools
 import importlib.util
+import math
 import shlex
 import signal
 import sys
@@ -14,7 +15,15 @@ import msgspec
 from ranklet.runtime.manifest import Manifest
 
 from .errors import MissingToolError
-from .request import DEFAULT_VARIANTS, MIN_PAIRS, ExportRequest
+from .request import (
+    AUTO_RECIPE,
+    DEFAULT_RECIPE,
+    DEFAULT_VARIANTS,
+    MAX_QUALITY_LOSS,
+    MIN_PAIRS,
+    RECIPE_NAMES,
+    ExportRequest,
+)
 
 _EPILOG = """\
 examples:
@@ -48,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="the model's name (that of the folder, or of SOURCE)")
     parser.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
     parser.add_argument(
+        "--template",
+        metavar="NAME",
+        help="the prompt of a language model that was trained to rerank (qwen3-reranker)",
+    )
+    parser.add_argument(
         "--variants",
         type=_words,
         default=DEFAULT_VARIANTS,
@@ -60,10 +74,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"pairs to verify with, at least {MIN_PAIRS} (as many as fit five minutes)",
     )
+    _add_quality_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_quality_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--recipe",
+        choices=(*RECIPE_NAMES, AUTO_RECIPE),
+        default=DEFAULT_RECIPE,
+        help="how int8 is made, from the fastest to the safest; auto takes the first that passes "
+        f"({DEFAULT_RECIPE})",
+    )
+    parser.add_argument(
+        "--verify-data",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="test collections in BEIR's layout; every variant is evaluated there, and a quantized "
+        "one that loses too much is refused",
+    )
+    parser.add_argument(
+        "--max-quality-loss",
+        type=_share,
+        default=MAX_QUALITY_LOSS,
+        metavar="SHARE",
+        help="share of fp32's nDCG@10 that a variant may lose on --verify-data "
+        f"({MAX_QUALITY_LOSS})",
+    )
     parser.add_argument(
         "--allow-degraded", action="store_true", help="keep quantized variants that rank worse"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share < 1:
+        message = f"must be a share from 0 to below 1, not {text}"
+        raise argparse.ArgumentTypeError(message)
+    return share
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -87,7 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from .pipeline import export_bundle  # noqa: PLC0415
     from .progress import Stages  # noqa: PLC0415
-    from .report import print_report  # noqa: PLC0415
+    from .report import print_quality, print_report  # noqa: PLC0415
 
     # A polite kill shall clean up as Ctrl-C does.
     signal.signal(signal.SIGTERM, _exit)
@@ -95,7 +148,10 @@ def run(arguments: argparse.Namespace) -> int:
     report = progress if arguments.json else Console()
     stages = Stages(progress)
     exported = export_bundle(
-        _request(arguments), stages, on_report=functools.partial(print_report, report)
+        _request(arguments),
+        stages,
+        on_report=functools.partial(print_report, report),
+        on_quality=functools.partial(print_quality, report),
     )
     if arguments.json:
         output = _Output(str(exported.folder), exported.manifest, stages.seconds)
@@ -113,9 +169,13 @@ def _request(arguments: argparse.Namespace) -> ExportRequest:
         output=arguments.output,
         name=arguments.name,
         revision=arguments.revision,
+        template=arguments.template,
         variants=arguments.variants,
         verify_pairs=arguments.verify_pairs,
         allow_degraded=arguments.allow_degraded,
+        recipe=arguments.recipe,
+        verify_data=tuple(arguments.verify_data),
+        max_quality_loss=arguments.max_quality_loss,
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ranklet.runtime.arrays import Float32Array
-from ranklet.runtime.tokenization import EncodedPair, PairEncoder
+from ranklet.runtime.prompt import open_encoder
+from ranklet.runtime.tokenization import EncodedPair
 
 from . import torch_model, torch_tokenizer
 from .checkpoint import Checkpoint
@@ -47,13 +48,18 @@ def convert(
     name = checkpoint.source.checkpoint
     with quiet_libraries():
         with stages.stage("Load the torch model"):
-            model = torch_model.load_model(name, checkpoint.folder)
             original = torch_tokenizer.load_tokenizer(name, checkpoint.folder)
+            model = torch_model.load_model(name, checkpoint.folder, checkpoint.head, original)
             torch_tokenizer.write_tokenizer(original, work.tokenizer)
         with stages.stage("Convert it to a graph"):
             inputs = torch_model.export_graph(name, model, work.exported_graph)
-        encoder = PairEncoder.from_file(work.tokenizer, window_tokens=checkpoint.window_tokens)
-        pairs = [encoder.encode_pair(encoder.encode_query(query), text) for query, text in texts]
+        encoder = open_encoder(
+            work.tokenizer, window_tokens=checkpoint.window_tokens, prompt=checkpoint.prompt
+        )
+        pairs = [
+            encoder.encode_windows(encoder.encode_query(query), text, max_windows=1)[0]
+            for query, text in texts
+        ]
         with stages.stage("Score verification pairs with torch", total=len(pairs)) as advance:
             feeds = (pair.feed(inputs) for pair in pairs)
             logits: list[float] = []
@@ -63,6 +69,12 @@ def convert(
                 advance()
                 if time.monotonic() > deadline and len(logits) >= MIN_PAIRS:
                     break
-        window_tokens = checkpoint.window_tokens
-        torch_tokenizer.require_same_ids(name, original, texts, pairs, window_tokens=window_tokens)
+        torch_tokenizer.require_same_ids(
+            name,
+            original,
+            texts,
+            pairs,
+            window_tokens=checkpoint.window_tokens,
+            prompt=checkpoint.prompt,
+        )
     return Original(pairs[: len(logits)], np.array(logits, np.float32), inputs)

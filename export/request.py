@@ -9,8 +9,22 @@ from .errors import ExportError
 DEFAULT_VARIANTS = ("fp32", "int8", "int8-avx2")
 """What processors need; a GPU wants ``fp16``."""
 
+REFERENCE = "fp32"
+"""The variant that the others are measured against."""
+
 VARIANT_NAMES = (*DEFAULT_VARIANTS, "fp16")
 """All that can be built."""
+
+RECIPE_NAMES = ("tensor", "token", "mixed")
+"""How int8 variants can be made, from the fastest to the safest."""
+
+DEFAULT_RECIPE = "token"
+
+AUTO_RECIPE = "auto"
+"""The first of ``RECIPE_NAMES`` that passes."""
+
+MAX_QUALITY_LOSS = 0.005
+"""Share of fp32's nDCG@10 that a quantized variant may lose."""
 
 MIN_PAIRS = 32
 """Fewer verification pairs prove too little."""
@@ -33,11 +47,19 @@ class ExportRequest:
     """The model's name; where None that of the output folder, else that of the source."""
     revision: str | None = None
     """Branch, tag or commit on the hub."""
+    template: str | None = None
+    """The prompt that a language model was trained to rerank with, by name."""
     variants: tuple[str, ...] = DEFAULT_VARIANTS
     verify_pairs: int | None = None
     """How many pairs to verify with; as many as fit five minutes where None."""
     allow_degraded: bool = False
-    """Keep quantized variants that rank worse than the limit."""
+    """Keep quantized variants that rank worse than the limits."""
+    recipe: str = DEFAULT_RECIPE
+    """How int8 variants are made: one of ``RECIPE_NAMES``, or ``auto``."""
+    verify_data: tuple[Path, ...] = ()
+    """Test collections, as BEIR lays them out, that every variant is evaluated on."""
+    max_quality_loss: float = MAX_QUALITY_LOSS
+    """Share of fp32's nDCG@10, in the mean over ``verify_data``, that a variant may lose."""
 
     def place(self) -> tuple[str, Path]:
         """Give the model's name and the bundle's folder.
@@ -52,14 +74,18 @@ class ExportRequest:
             raise ExportError(message)
         return name, output or (BUILT / name).resolve()
 
-    def require_known_variants(self) -> None:
-        """Check the variants' names before anything is fetched or built.
+    def require_possible(self) -> None:
+        """Check the variants and what they are measured with before anything is fetched or built.
 
         Raises:
-            ExportError: one is unknown, or there is none.
+            ExportError: a variant is unknown, there is none, or fp32 is missing that the others are
+            measured against.
         """
         unknown = [name for name in self.variants if name not in VARIANT_NAMES]
         if unknown or not self.variants:
             found = ", ".join(unknown) or "none"
             message = f"the variants are {', '.join(VARIANT_NAMES)}, not {found}"
+            raise ExportError(message)
+        if self.verify_data and REFERENCE not in self.variants:
+            message = f"--verify-data compares with {REFERENCE}: add it to --variants"
             raise ExportError(message)

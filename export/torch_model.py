@@ -13,30 +13,73 @@ from typing import Any
 import torch
 from optimum.exporters.onnx import export
 from optimum.exporters.tasks import TasksManager
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from torch import nn
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.modeling_layers import GenericForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from ranklet.runtime.arrays import IntArray
 from ranklet.runtime.processor import usable_cores
 
 from .errors import ExportError, UnsupportedCheckpointError, first_line
+from .head import AnswerHead, ClassifierHead, Head, ModuleHead
+from .torch_heads import LabelDifference, LastToken, ScoringModel, answer_weights, load_layers
+from .torch_tokenizer import answer_tokens
 
 _TASK = "text-classification"
 _OUTPUT = "logits"
 _KNOWN_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
 
-def load_model(source: str, folder: Path) -> PreTrainedModel:
-    """Load a checkpoint as fp32, whatever it is stored as.
+def load_model(
+    source: str, folder: Path, head: Head, tokenizer: PreTrainedTokenizerFast
+) -> nn.Module:
+    """Load a checkpoint as fp32, whatever it is stored as, so that it gives one logit a pair.
 
     Attention is computed by plain products, which gives the simplest graph.
 
+    Args:
+        source: The checkpoint as the user named it.
+        folder: Where its files lie.
+        head: What makes one logit of the model's output.
+        tokenizer: Knows the answers of a language model.
+
     Raises:
-        UnsupportedCheckpointError: transformers does not know the model, or weights are missing.
+        UnsupportedCheckpointError: transformers does not know the model, or weights are missing or
+            do not fit the tokenizer or the head.
     """
+    model = _load(source, folder, _AUTO_CLASSES[type(head)])
+    embeddings: Any = model.get_input_embeddings()
+    if len(tokenizer) > embeddings.num_embeddings:
+        found = (
+            f"its tokenizer knows {len(tokenizer)} tokens, its embeddings only "
+            f"{embeddings.num_embeddings}: they do not belong together"
+        )
+        raise UnsupportedCheckpointError(source, found)
+    try:
+        scoring = _with_head(model, folder, head, tokenizer)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UnsupportedCheckpointError(source, f"its head: {first_line(error)}") from error
+    return scoring.float().eval()
+
+
+_AUTO_CLASSES: dict[type[Head], Any] = {
+    AnswerHead: AutoModelForCausalLM,
+    ClassifierHead: AutoModelForSequenceClassification,
+    ModuleHead: AutoModel,
+}
+
+
+def _load(source: str, folder: Path, auto_class: Any) -> PreTrainedModel:  # noqa: ANN401 - untyped
     transformers_logging.disable_progress_bar()
     try:
-        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
+        loaded: Any = auto_class.from_pretrained(
             str(folder),
             attn_implementation="eager",
             local_files_only=True,
@@ -48,15 +91,38 @@ def load_model(source: str, folder: Path) -> PreTrainedModel:
         found = f"transformers cannot load it: {first_line(error)}"
         raise UnsupportedCheckpointError(source, found) from error
     model: PreTrainedModel = loaded[0]
-    missing: list[str] = sorted(loaded[1]["missing_keys"])
+    missing = sorted(set(loaded[1]["missing_keys"]) - _unused_weights(model))
     if missing:
         found = f"its weights lack {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"  # noqa: PLR2004
         raise UnsupportedCheckpointError(source, found)
-    model.float().eval()
     return model
 
 
-def export_graph(source: str, model: PreTrainedModel, target: Path) -> tuple[str, ...]:
+def _unused_weights(model: PreTrainedModel) -> set[str]:
+    """Name the weights of a bare encoder's own pooling, which no head of modules reads."""
+    return {name for name, _ in model.named_parameters() if name.startswith("pooler.")}
+
+
+def _with_head(
+    model: PreTrainedModel, folder: Path, head: Head, tokenizer: PreTrainedTokenizerFast
+) -> nn.Module:
+    if isinstance(head, ModuleHead):
+        return ScoringModel(model, load_layers(folder, head))
+    body: Any = model.base_model
+    if isinstance(head, AnswerHead):
+        tokens = answer_tokens(tokenizer, head)
+        weights = answer_weights(model.get_output_embeddings(), tokens)
+        return ScoringModel(body, LastToken(weights, positive=0))
+    if isinstance(model, GenericForSequenceClassification):
+        # These find the last token by the padding's id; a mask tells it whatever a text holds.
+        classifier: Any = model
+        return ScoringModel(body, LastToken(classifier.score.weight.detach(), head.positive))
+    if head.positive is not None:
+        return ScoringModel(model, LabelDifference(head.positive))
+    return model
+
+
+def export_graph(source: str, model: nn.Module, target: Path) -> tuple[str, ...]:
     """Write the plain fp32 graph to ``target``, with external data beside it above 2 GB.
 
     Returns:
@@ -67,10 +133,14 @@ def export_graph(source: str, model: PreTrainedModel, target: Path) -> tuple[str
             more than tokens.
     """
     try:
+        described: Any = model.config
         constructor: Any = TasksManager.get_exporter_config_constructor(
-            exporter="onnx", model=model, task=_TASK, library_name="transformers"
+            exporter="onnx",
+            model_type=described.model_type,
+            task=_TASK,
+            library_name="transformers",
         )
-        settings: Any = constructor(model.config, task=_TASK)
+        settings: Any = constructor(described, task=_TASK)
         inputs, outputs = export(model, settings, target, opset=settings.DEFAULT_ONNX_OPSET)
     except Exception as error:  # optimum and torch raise whatever their parts raise
         found = f"optimum cannot convert {type(model).__name__}: {first_line(error)}"
@@ -81,9 +151,7 @@ def export_graph(source: str, model: PreTrainedModel, target: Path) -> tuple[str
     return tuple(inputs)
 
 
-def torch_logits(
-    model: PreTrainedModel, feeds: Iterable[Mapping[str, IntArray]]
-) -> Iterator[float]:
+def torch_logits(model: nn.Module, feeds: Iterable[Mapping[str, IntArray]]) -> Iterator[float]:
     """Compute the logits of pairs, whose inputs have shape (1, tokens) each, in their order.
 
     A core works on a pair of its own, as in the runtime: cores that share a pair wait for each
@@ -99,7 +167,7 @@ def torch_logits(
         pool.shutdown(cancel_futures=True)
 
 
-def _logit(model: PreTrainedModel, feed: Mapping[str, IntArray]) -> float:
+def _logit(model: nn.Module, feed: Mapping[str, IntArray]) -> float:
     inputs = {name: torch.from_numpy(values) for name, values in feed.items()}
     try:
         with torch.inference_mode():

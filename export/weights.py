@@ -7,6 +7,7 @@ import msgspec
 from safetensors import SafetensorError, safe_open
 
 from .errors import UnsupportedCheckpointError
+from .head import Head, ModuleHead
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -19,27 +20,33 @@ class _Index(msgspec.Struct):
     weight_map: dict[str, str]
 
 
-def weight_files(source: str, folder: Path, present: Collection[str]) -> list[str]:
-    """Give the names of the weight files, in a fixed order.
+def weight_files(source: str, folder: Path, head: Head, present: Collection[str]) -> list[str]:
+    """Give the names of the weight files, in a fixed order, those of the head's modules last.
 
     Args:
         source: The checkpoint as the user named it.
         folder: Holds the index, if there is one.
+        head: May keep weights of its own.
         present: Names of all files of the checkpoint, whether they lie in ``folder`` yet or not.
 
     Raises:
         UnsupportedCheckpointError: there are no safetensors, or a part of them is missing.
     """
+    names = _model_files(source, folder, present)
+    if isinstance(head, ModuleHead):
+        names += [f"{layer.folder}/{_SINGLE}" for layer in head.layers]
+    for name in names:
+        if name not in present:
+            raise UnsupportedCheckpointError(source, f"it lacks {name}, a part of its weights")
+    return names
+
+
+def _model_files(source: str, folder: Path, present: Collection[str]) -> list[str]:
     if _SINGLE in present:
         return [_SINGLE]
     if _INDEX not in present:
         raise UnsupportedCheckpointError(source, _no_safetensors(present))
-    names = _read_index(source, folder / _INDEX)
-    for name in names:
-        if name not in present:
-            found = f"{_INDEX} names {name}, which is missing"
-            raise UnsupportedCheckpointError(source, found)
-    return names
+    return _read_index(source, folder / _INDEX)
 
 
 def require_whole(source: str, folder: Path, names: list[str]) -> None:
@@ -58,7 +65,7 @@ def require_whole(source: str, folder: Path, names: list[str]) -> None:
 
 
 def _no_safetensors(present: Collection[str]) -> str:
-    pickled = sorted(name for name in present if name.endswith(_PICKLED))
+    pickled = sorted(name for name in present if name.endswith(_PICKLED) and "/" not in name)
     if not pickled:
         return f"it has no weights: {_SINGLE} is missing"
     return (
