@@ -66,6 +66,14 @@ class ProviderError(BundleError):
     """The onnxruntime installation cannot run what was asked for."""
 
 
+class ArchiveError(BundleError, ValueError):
+    """An archive does not hold a whole bundle and nothing else."""
+
+    def __init__(self, archive: Path, problem: str) -> None:
+        """Name the ``archive`` and say what is wrong with it."""
+        super().__init__(f"cannot install {archive}: {problem}")
+
+
 class OutputError(RankletError):
     """A bundle cannot be written where it was asked for."""
 

@@ -156,6 +156,11 @@ def read_manifest(folder: Path) -> Manifest:
     except (FileNotFoundError, NotADirectoryError) as error:
         hint = f"build a bundle there with: ranklet export SOURCE --output {folder}"
         raise BundleFileMissingError(path, hint=hint) from error
+    return decode_manifest(content, path)
+
+
+def decode_manifest(content: bytes, path: Path) -> Manifest:
+    """Decode a manifest that was read from ``path``; raises as ``read_manifest`` does."""
     try:
         version = msgspec.json.decode(content, type=_SchemaProbe).schema_version
         if version > SCHEMA_VERSION:

@@ -35,6 +35,7 @@ _COMMANDS = {
     "export": ("ranklet.export.command", "convert a cross-encoder checkpoint into a bundle"),
     "score": ("ranklet.runtime.score_command", "rank documents from a file for a query"),
     "inspect": ("ranklet.runtime.inspect_command", "show what a bundle holds and check its files"),
+    "bundle": ("ranklet.runtime.bundle_command", "carry a bundle to a device as one file"),
     "bench": ("ranklet.runtime.bench_command", "measure how fast a bundle is on this machine"),
     "eval": ("ranklet.evaluation.command", "measure ranking quality on a test collection"),
     "serve": ("ranklet.service.command", "serve models over HTTP at /v1/rerank"),

@@ -1,0 +1,238 @@
+"""A bundle as one file: packed on the machine that builds it, installed on the device that serves.
+
+An archive is a zip of the bundle's files, the manifest first and nothing beside them. Deflate at
+its lowest level takes a third off fp32 weights and a tenth off int8 ones; xz saves little more and
+takes ten times as long (``docs/devices.md`` has the figures).
+
+Archives come from elsewhere, so nothing in one is believed: every name is checked before a byte is
+written, the bundle is built beside its place and moved in only when all checksums are right.
+"""
+
+import re
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from .bundle import Choice, check_all_files, check_file, choose_variant
+from .errors import ArchiveError, BundleError, ChecksumError, OutputError
+from .manifest import MANIFEST_NAME, BundleFile, Manifest, decode_manifest, read_manifest
+from .placement import place, require_replaceable, work_folder
+from .processor import Processor, detect_processor
+
+SUFFIX = ".bundle.zip"
+"""How the names of archives end."""
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
+"""Names of files and bundles that mean the same on every system and lead nowhere else."""
+
+_MAX_MANIFEST_BYTES = 4 << 20
+_MAX_RATIO = 100
+"""Graphs and weights shrink to no less than a hundredth; only bombs do."""
+
+_OLDEST = (1980, 1, 1, 0, 0, 0)
+"""The same bundle gives the same bytes, so no file has a time of its own."""
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+"""What ``zipfile`` raises for archives that are cut, altered, encrypted or no archive at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledBundle:
+    """A bundle that came from an archive, in its place."""
+
+    folder: Path
+    manifest: Manifest
+    choice: Choice
+    """The variant that runs on this machine."""
+
+
+def pack_bundle(
+    folder: Path, archive: Path, *, variants: Collection[str] | None = None
+) -> Manifest:
+    """Write a bundle, or some of its variants, to one file; the same bundle gives the same bytes.
+
+    Args:
+        folder: The bundle; its files are checked.
+        archive: The file; one that is there is replaced.
+        variants: Names of those to pack, all where None.
+
+    Returns:
+        The manifest in the archive.
+
+    Raises:
+        BundleError: the bundle is incomplete or damaged.
+        VariantError: it has no variant of a name in ``variants``.
+        OutputError: the archive cannot be written.
+    """
+    manifest = _reduced(read_manifest(folder), variants)
+    files = bundle_files(manifest)
+    paths = [check_file(folder, file) for file in files]
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{archive.name}.", dir=archive.parent) as work:
+            packed = Path(work) / archive.name
+            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
+                content = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+                target.writestr(_entry(MANIFEST_NAME, len(content)), content, compresslevel=1)
+                for path in paths:
+                    _add(target, path)
+            _check(packed)
+            packed.replace(archive)
+    except OSError as error:
+        raise OutputError(archive, error.strerror or str(error)) from error
+    return manifest
+
+
+def _check(packed: Path) -> None:
+    """Read back what was written: a disk may lie, and the device is far away."""
+    with _opened(packed) as source:
+        _checked_manifest(source, packed)
+        if (name := source.testzip()) is not None:
+            raise ArchiveError(packed, f"{name} cannot be read back from the disk")
+
+
+def install_bundle(
+    archive: Path, output: Path | None, *, models_dir: Path, processor: Processor, cuda: bool
+) -> InstalledBundle:
+    """Unpack an archive, check it and move it to its place; a failure leaves nothing.
+
+    Args:
+        archive: What ``pack_bundle`` wrote.
+        output: The bundle's folder; its name below ``models_dir`` where None.
+        models_dir: Where bundles are that have no other place.
+        processor: The processor that shall run it.
+        cuda: Whether the CUDA provider can be used.
+
+    Raises:
+        ArchiveError: the archive is damaged or not a bundle's.
+        VariantError: none of its variants runs on ``processor``.
+        OutputError: the bundle cannot be written.
+        BundleError: the manifest is too new or none.
+    """
+    with _opened(archive) as source:
+        manifest = _checked_manifest(source, archive)
+        choice = choose_variant(manifest, processor, cuda=cuda)
+        folder = output or models_dir / _plain(manifest.name, archive, "its model's name")
+        require_replaceable(folder)
+        with work_folder(folder) as work:
+            try:
+                _extract(source, bundle_files(manifest), work.bundle)
+                check_all_files(work.bundle, manifest)
+                place(work, folder, manifest)
+            except ChecksumError as error:
+                problem = f"{error.path.name} in it does not hold what its manifest promises"
+                raise ArchiveError(archive, f"{problem}; copy the archive again") from error
+            except OSError as error:
+                raise OutputError(folder, error.strerror or str(error)) from error
+    return InstalledBundle(folder, manifest, choice)
+
+
+def bundle_files(manifest: Manifest) -> list[BundleFile]:
+    """List what a bundle holds beside its manifest, a file that variants share only once."""
+    files = [file for variant in manifest.variants.values() for file in variant.files]
+    return list({file.path: file for file in [manifest.tokenizer, *files]}.values())
+
+
+def _reduced(manifest: Manifest, variants: Collection[str] | None) -> Manifest:
+    if variants is None:
+        return manifest
+    for name in variants:
+        choose_variant(manifest, detect_processor(), name=name)  # says which there are
+    kept = {name: variant for name, variant in manifest.variants.items() if name in variants}
+    return msgspec.structs.replace(manifest, variants=kept)
+
+
+def _entry(name: str, size_bytes: int) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _OLDEST)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = 3  # Unix, wherever it is packed
+    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    entry.file_size = size_bytes  # decides about the format for more than 4 GB
+    return entry
+
+
+def _add(target: zipfile.ZipFile, path: Path) -> None:
+    entry = _entry(path.name, path.stat().st_size)
+    entry._compresslevel = 1  # type: ignore[attr-defined]  # noqa: SLF001 - public from 3.13 on
+    with path.open("rb") as content, target.open(entry, "w") as stream:
+        shutil.copyfileobj(content, stream, 1 << 20)
+
+
+@contextmanager
+def _opened(archive: Path) -> Generator[zipfile.ZipFile, None, None]:
+    """Open an archive; whatever ``zipfile`` finds wrong with it becomes an ``ArchiveError``."""
+    try:
+        with zipfile.ZipFile(archive) as source:
+            yield source
+    except BundleError:
+        raise
+    except FileNotFoundError as error:
+        raise ArchiveError(archive, "there is no such file") from error
+    except OSError as error:
+        raise ArchiveError(archive, error.strerror or str(error)) from error
+    except _DAMAGE as error:
+        raise ArchiveError(archive, f"it is damaged or no zip ({error}); copy it again") from error
+
+
+def _checked_manifest(source: zipfile.ZipFile, archive: Path) -> Manifest:
+    """Read the manifest, after everything that the archive's directory tells was found harmless."""
+    entries = source.infolist()
+    names = [_plain(entry.filename, archive, "a file in it") for entry in entries]
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise ArchiveError(archive, f"{min(repeated)} is in it more than once")
+    for entry in entries:
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind not in {0, stat.S_IFREG}:
+            raise ArchiveError(archive, f"{entry.filename} in it is not an ordinary file")
+    if MANIFEST_NAME not in names:
+        raise ArchiveError(archive, f"there is no {MANIFEST_NAME} in it: it holds no bundle")
+    if source.getinfo(MANIFEST_NAME).file_size > _MAX_MANIFEST_BYTES:
+        raise ArchiveError(archive, f"its {MANIFEST_NAME} is larger than any manifest")
+    manifest = decode_manifest(source.read(MANIFEST_NAME), archive / MANIFEST_NAME)
+    _require_what_is_promised(entries, manifest, archive)
+    return manifest
+
+
+def _require_what_is_promised(
+    entries: list[zipfile.ZipInfo], manifest: Manifest, archive: Path
+) -> None:
+    sizes = {
+        entry.filename: entry.file_size for entry in entries if entry.filename != MANIFEST_NAME
+    }
+    promised = {file.path: file.size_bytes for file in bundle_files(manifest)}
+    for name in sorted(promised.keys() | sizes.keys()):
+        if name not in sizes:
+            raise ArchiveError(archive, f"{name} is missing in it; pack the bundle again")
+        if name not in promised:
+            raise ArchiveError(archive, f"{name} in it does not belong to its bundle")
+        if sizes[name] != promised[name]:
+            numbers = f"{sizes[name]} bytes, its manifest says {promised[name]}"
+            raise ArchiveError(archive, f"{name} in it has {numbers}; pack the bundle again")
+    if sum(sizes.values()) > _MAX_RATIO * archive.stat().st_size:
+        problem = f"it would grow to {sum(sizes.values()) / 1e6:.0f} MB, as no bundle does"
+        raise ArchiveError(archive, problem)
+
+
+def _extract(source: zipfile.ZipFile, files: list[BundleFile], folder: Path) -> None:
+    needed = sum(file.size_bytes for file in files)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        problem = f"it takes {needed / 1e6:.0f} MB, only {free / 1e6:.0f} MB are free"
+        raise OutputError(folder, problem)
+    for file in files:
+        with source.open(file.path) as stream, (folder / file.path).open("xb") as target:
+            shutil.copyfileobj(stream, target, 1 << 20)
+
+
+def _plain(name: str, archive: Path, what: str) -> str:
+    if not _PLAIN_NAME.fullmatch(name):
+        raise ArchiveError(archive, f"{what} is called {name!r}, which is not a plain file name")
+    return name
