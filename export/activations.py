@@ -12,9 +12,6 @@ from .graph_writer import GraphWriter
 _TOKEN_AXES = {2: 0, 3: 1}
 """The axis of tokens by rank: (pairs, width) after the head's selection, (pairs, tokens, width)."""
 
-_SMALLEST_ROW = 1e-6
-"""Stands in for the largest value of a row of zeros, which nothing divides by."""
-
 _MIDDLE = 128
 """The integer that stands for 0 where activations have both signs."""
 
@@ -66,18 +63,22 @@ class TokenActivations:
         )
 
     def _scales(self, tensor: str, axis: int, zero: int) -> str:
-        """Give the step of each token, shape (tokens,), the largest among pairs in one batch."""
+        """Give the step of each token, shape (tokens,), the largest among pairs in one batch.
+
+        The step of a row of zeros is 0. What its integers are is of no matter then: they are
+        finite, and the product is multiplied by the step.
+        """
         write = self._writer
-        values, smallest_scale = tensor, _LOWEST_GELU / zero
-        if zero == _MIDDLE:
-            values = write.node("Abs", [tensor], f"{tensor}/absolute")
-            smallest_scale = _SMALLEST_ROW
+        is_signed = zero == _MIDDLE
+        values = write.node("Abs", [tensor], f"{tensor}/absolute") if is_signed else tensor
         reduced = [index for index in range(axis + 2) if index != axis]
         largest = self._reduce_max(values, reduced, f"{tensor}/largest")
         step = write.constant(1 / (255 - zero), np.float32, f"step_{zero}")
-        scales = write.node("Mul", [largest, step], f"{tensor}/wanted_scales")
-        least = write.constant(smallest_scale, np.float32, f"smallest_scale_{zero}")
-        return write.node("Max", [scales, least], f"{tensor}/row_scales")
+        scales = write.node("Mul", [largest, step], f"{tensor}/row_scales")
+        if is_signed:
+            return scales
+        least = write.constant(_LOWEST_GELU / zero, np.float32, f"smallest_scale_{zero}")
+        return write.node("Max", [scales, least], f"{tensor}/least_scales")
 
     def _reduce_max(self, tensor: str, axes: list[int], name: str) -> str:
         if self._opset < 18:  # noqa: PLR2004 - the operator set in which axes became an input

@@ -28,12 +28,15 @@ _MIN_WEIGHTS = 2**14
 """Smaller matrices and tables stay in fp32: nothing is gained there, in time or in size."""
 
 
-def quantize_graph(model: onnx.ModelProto, *, weight_bits: int) -> int:
+def quantize_graph(
+    model: onnx.ModelProto, *, weight_bits: int, narrowing_products: bool = True
+) -> int:
     """Quantize ``model`` in place.
 
     Args:
         model: A plain fp32 graph with its weights, pruned or not, of operator set 13 or later.
         weight_bits: 8, or 7 for processors that add two products in 16 bits.
+        narrowing_products: Also quantize products with fewer outputs than inputs.
 
     Returns:
         How many matrix products are computed in integers. Those whose weights are no constants or
@@ -41,7 +44,9 @@ def quantize_graph(model: onnx.ModelProto, *, weight_bits: int) -> int:
     """
     shapes = infer_graph_shapes(model)
     writer = GraphWriter(model, prefix="int8")
-    quantizer = _Quantizer(model, shapes, writer, weight_bits)
+    quantizer = _Quantizer(
+        model, shapes, writer, weight_bits, narrowing_products=narrowing_products
+    )
     for node in model.graph.node:
         quantizer.add(node)
     writer.finish()
@@ -68,13 +73,20 @@ def _large_matrices(graph: GraphProto) -> dict[str, TensorProto]:
 
 class _Quantizer:
     def __init__(
-        self, model: onnx.ModelProto, shapes: GraphShapes, writer: GraphWriter, weight_bits: int
+        self,
+        model: onnx.ModelProto,
+        shapes: GraphShapes,
+        writer: GraphWriter,
+        weight_bits: int,
+        *,
+        narrowing_products: bool,
     ) -> None:
         self.matrix_products = 0
         self._weights = _large_matrices(model.graph)
         self._quantized: dict[str, tuple[str, str]] = {}
         self._writer = writer
         self._weight_bits = weight_bits
+        self._narrowing_products = narrowing_products
         self._activations = TokenActivations(model, shapes, writer)
 
     def add(self, node: NodeProto) -> None:
@@ -83,6 +95,8 @@ class _Quantizer:
             self._add_embedding(node)
         elif self._is_product(node) and self._activations.can_quantize(node.input[0]):
             self._add_product(node)
+        elif self._is_rearranged(node):
+            self._add_rearranged(node)
         else:
             self._writer.nodes.append(node)
 
@@ -93,14 +107,17 @@ class _Quantizer:
         return all(attribute.i == 0 for attribute in node.attribute if attribute.name == "axis")
 
     def _is_product(self, node: NodeProto) -> bool:
-        """Whether ``node`` multiplies activations by constant weights."""
-        if node.op_type == "MatMul":
-            return node.input[1] in self._weights
+        """Whether ``node`` multiplies activations by constant weights and shall be quantized."""
+        if node.op_type not in {"MatMul", "Gemm"} or node.input[1] not in self._weights:
+            return False
         attributes = {attribute.name: attribute for attribute in node.attribute}
-        return (
-            node.op_type == "Gemm"
-            and node.input[1] in self._weights
-            and not ("transA" in attributes and attributes["transA"].i)
+        inputs, outputs = self._weights[node.input[1]].dims
+        if "transB" in attributes and attributes["transB"].i:
+            inputs, outputs = outputs, inputs
+        if inputs > outputs and not self._narrowing_products:
+            return False
+        return node.op_type == "MatMul" or (
+            not ("transA" in attributes and attributes["transA"].i)
             and all(attributes[name].f == 1.0 for name in ("alpha", "beta") if name in attributes)
         )
 
@@ -119,6 +136,20 @@ class _Quantizer:
         nodes += [helper.make_node("Add", [product, name], [output]) for name in bias]
         self._writer.nodes.extend(nodes)
         self.matrix_products += 1
+
+    def _is_rearranged(self, node: NodeProto) -> bool:
+        """Whether ``node`` gives weights another shape, see ``single_query``."""
+        return node.op_type == "Reshape" and node.input[0] in self._weights
+
+    def _add_rearranged(self, node: NodeProto) -> None:
+        """Keep the weights of ``node`` small on disk; onnxruntime makes floats of them at load."""
+        inputs = [self._floats(self._weights[node.input[0]].name), *node.input[1:]]
+        self._writer.nodes.append(helper.make_node("Reshape", inputs, node.output, node.name))
+
+    def _floats(self, name: str) -> str:
+        integers, scales = self._add_weights(name, self._quantize_columns)
+        floats = self._writer.node("Cast", [integers], f"{name}/cast", to=TensorProto.FLOAT)
+        return self._writer.node("Mul", [floats, scales], f"{name}/floats")
 
     def _quantize_weights(self, node: NodeProto) -> tuple[str, str]:
         """Add the weights of ``node``, a column an output, and give the names of both tensors."""

@@ -19,6 +19,7 @@ from .graph_shapes import GraphShapes, infer_graph_shapes
 from .graph_writer import captured_names
 from .row_rewriting import rewrite_rows
 from .row_rules import RowAxes, constant_axes, node_axis, row_axes
+from .single_query import fold_single_query
 
 _MATRIX_PRODUCTS = frozenset({"Gemm", "MatMul"})
 
@@ -44,6 +45,7 @@ def prune_to_first_token(model: onnx.ModelProto) -> bool:
     if plan.matrix_products == 0:
         return False
     rewrite_rows(model, graph, axes=plan.axes, needs=plan.needs)
+    fold_single_query(model)
     return True
 
 
