@@ -4,7 +4,7 @@ Bodies are decoded at our own border, where Litestar cannot see their types, so 
 here. A test holds it against the routes of the application.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,136 +13,147 @@ import msgspec
 from ranklet import __version__
 
 from .answers import JSON, ErrorBody
-from .dialect import Dialect
-from .routes import Health, ModelList, Readiness, Version
+from .api_responses import ERRORS, Schema, any_of, failures, success
+from .dialect import Dialect, dialects_by_path
+from .info import Info
+from .model_routes import MODELS_PATH, RELOAD_PATH, ModelList
+from .routes import Health, Readiness, Version
+from .settings import Settings
 
 _DESCRIPTION = """\
-Ranks documents for a query with a cross-encoder, on this machine. Fields that are not described
-are ignored, and null counts as absent. Errors have one body for all clients.
+Ranks documents for a query with a cross-encoder, on this machine, for clients of many services. \
+What a body holds tells its dialect apart where several are spoken on a path. \
+Fields that are not described are ignored, null counts as absent, no answer holds a null of ours. \
+Query and documents may have {characters:,} characters together, a body {bytes:,} bytes.
 """
 
-_ERRORS = {
-    400: "The body is not JSON or not UTF-8.",
-    401: "API keys are set, and none of them was sent.",
-    404: "No model of that name; the message lists those that there are.",
-    413: "More documents, characters or bytes than the limits allow.",
-    422: "A field is missing or has a wrong value; the message names it.",
-    429: "Too many pairs are waiting.",
-    500: "The server failed; its log has the details.",
-    503: "The model is being loaded, or has not been installed: then the message says how.",
-}
-
-_RETRIED = frozenset({429, 503})
-"""Statuses whose answers say when to try again."""
-
-_EXAMPLE_ERROR = {
-    "error": {
-        "message": "top_n: expected an integer >= 1",
-        "type": "invalid_request_error",
-        "code": "invalid_value",
-        "param": "top_n",
-    },
-    "detail": "top_n: expected an integer >= 1",
-    "message": "top_n: expected an integer >= 1",
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A GET route."""
+    """A route that takes no body."""
 
-    path: str
+    paths: tuple[str, ...]
     summary: str
-    answer: type[msgspec.Struct]
+    answer: type[msgspec.Struct] | None
+    """None for plain text."""
     errors: tuple[int, ...] = ()
+    method: str = "get"
 
 
 _QUESTIONS = (
-    _Question("/v1/models", "List the models and what is behind their names", ModelList),
-    _Question("/healthz", "Tell whether the server answers", Health),
-    _Question("/readyz", "Tell whether the models are loaded and warm", Readiness, (503,)),
-    _Question("/version", "Tell which version runs", Version),
+    _Question(
+        (MODELS_PATH, "/models"), "List the models and what is behind them", ModelList, (401,)
+    ),
+    _Question(
+        (RELOAD_PATH,), "Read the models' configuration again", ModelList, (401, 409), "post"
+    ),
+    _Question(("/info",), "Tell the default model and the limits, as TEI does", Info, (401,)),
+    _Question(("/healthz", "/health", "/ping"), "Tell whether the server answers", Health),
+    _Question(("/readyz",), "Tell whether the models are loaded and warm", Readiness, (503,)),
+    _Question(("/version",), "Tell which version runs", Version),
+    _Question(("/metrics",), "Give figures for Prometheus", None, (401,)),
 )
 
 
-def build_document(dialects: Sequence[Dialect[Any, Any]]) -> bytes:
+def build_document(dialects: Sequence[Dialect[Any, Any]], settings: Settings) -> bytes:
     """Give the OpenAPI document as JSON."""
-    kinds: list[type[msgspec.Struct]] = [ErrorBody]
+    kinds: list[Any] = [ErrorBody]
     for dialect in dialects:
-        kinds += [dialect.body, dialect.answer]
-    kinds += [question.answer for question in _QUESTIONS]
-    _, components = msgspec.json.schema_components(
+        kinds += [dialect.body, dialect.answer, dialect.error]
+    kinds += [question.answer for question in _QUESTIONS if question.answer]
+    schemas, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
-    paths: dict[str, Any] = {}
-    for dialect in dialects:
-        for path in dialect.paths:
-            paths[path] = {"post": _rerank_operation(dialect, path)}
+    schema_of = dict(zip(kinds, schemas, strict=True)).__getitem__
+    paths: dict[str, Any] = {
+        path: {"post": _rerank_operation(spoken, path, schema_of)}
+        for path, spoken in dialects_by_path(dialects).items()
+    }
     for question in _QUESTIONS:
-        paths[question.path] = {"get": _question_operation(question)}
+        for path in question.paths:
+            operation = _question_operation(question, path, schema_of)
+            paths.setdefault(path, {})[question.method] = operation
     document = {
         "openapi": "3.1.0",
         "info": {
             "title": "ranklet",
             "version": __version__,
-            "description": _DESCRIPTION,
+            "description": _DESCRIPTION.format(
+                characters=settings.max_request_chars, bytes=settings.max_body_bytes
+            ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {
+            "schemas": _with_limits(components, settings),
+            "securitySchemes": _SECURITY,
+        },
     }
     return msgspec.json.encode(document)
 
 
-def _rerank_operation(dialect: Dialect[Any, Any], path: str) -> dict[str, Any]:
-    body = {"schema": _reference(dialect.body), "example": dialect.example}
+def _with_limits(schema: Any, settings: Settings) -> Any:  # noqa: ANN401 - JSON is anything
+    """Put numbers where structs name a setting as their ``maxItems`` or ``maxLength``."""
+    if isinstance(schema, list):
+        return [_with_limits(item, settings) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: getattr(settings, value)
+        if key in {"maxItems", "maxLength"}
+        else _with_limits(value, settings)
+        for key, value in schema.items()
+    }
+
+
+def _rerank_operation(
+    spoken: Sequence[Dialect[Any, Any]], path: str, schema_of: Callable[[Any], Schema]
+) -> dict[str, Any]:
+    owner = spoken[0]
+    body = {
+        "schema": any_of(schema_of(dialect.body) for dialect in spoken),
+        "examples": {dialect.name: {"value": dialect.example} for dialect in spoken},
+    }
+    answer = any_of(schema_of(dialect.answer) for dialect in spoken)
+    error = any_of(schema_of(dialect.error) for dialect in spoken)
+    headers = {name: words for dialect in spoken for name, words in dialect.headers.items()}
     return {
         "tags": ["rerank"],
-        "summary": dialect.summary,
-        "description": dialect.description,
+        "summary": owner.summary,
+        "description": "\n\n".join(dialect.description for dialect in spoken),
         "operationId": _operation_id("post", path),
+        "security": _security(),
         "requestBody": {"required": True, "content": {JSON: body}},
-        "responses": _responses(dialect.answer, tuple(_ERRORS)),
+        "responses": success(answer, headers=headers) | failures(ERRORS, error),
     }
 
 
-def _question_operation(question: _Question) -> dict[str, Any]:
-    return {
+def _question_operation(
+    question: _Question, path: str, schema_of: Callable[[Any], Schema]
+) -> dict[str, Any]:
+    answer = (
+        success(schema_of(question.answer))
+        if question.answer
+        else success({"type": "string"}, media_type="text/plain")
+    )
+    operation = {
         "tags": ["server"],
         "summary": question.summary,
-        "operationId": _operation_id("get", question.path),
-        "responses": _responses(question.answer, question.errors),
+        "operationId": _operation_id(question.method, path),
+        "responses": answer | failures(question.errors, schema_of(ErrorBody)),
     }
+    return operation | ({"security": _security()} if 401 in question.errors else {})  # noqa: PLR2004 - the status
+
+
+def _security() -> list[dict[str, list[str]]]:
+    """Either key, or none where the server has none."""
+    return [{}, *({name: list[str]()} for name in _SECURITY)]
 
 
 def _operation_id(method: str, path: str) -> str:
     return method + path.replace("/", "_")
-
-
-def _reference(kind: type[msgspec.Struct]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{kind.__name__}"}
-
-
-def _responses(answer: type[msgspec.Struct], errors: tuple[int, ...]) -> dict[str, Any]:
-    responses: dict[str, Any] = {
-        "200": {
-            "description": "The answer.",
-            "content": {JSON: {"schema": _reference(answer)}},
-        }
-    }
-    return responses | {str(status): _error_response(status) for status in errors}
-
-
-def _error_response(status: int) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": _reference(ErrorBody)}
-    if status == 422:  # noqa: PLR2004 - the one that callers see most gets the example
-        content["example"] = _EXAMPLE_ERROR
-    response: dict[str, Any] = {"description": _ERRORS[status], "content": {JSON: content}}
-    if status in _RETRIED:
-        response["headers"] = {
-            "Retry-After": {
-                "description": "Seconds to wait, where waiting helps.",
-                "schema": {"type": "integer"},
-            }
-        }
-    return response

@@ -1,8 +1,8 @@
 """What a wire dialect is, and which there are: every module of ``dialects`` is one."""
 
 import pkgutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
@@ -40,6 +40,8 @@ class Dialect(Generic[_Body, _Answer]):
     """Raises FieldError where the body asks for something that cannot be."""
     write: Callable[[_Body, RerankRequest, RerankResult], _Answer]
     """Raises FieldError where the caller does not want what came of it."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The headers that ``write_headers`` gives, with what they tell."""
     write_headers: Callable[[RerankRequest, RerankResult], dict[str, str]] = _no_headers
     write_error: ErrorWriter = write_error
     summary: str

@@ -12,6 +12,7 @@ from litestar.response import Response
 from .answers import JSON
 from .api_document import build_document
 from .dialect import Dialect
+from .settings import Settings
 
 DOCUMENT_PATHS = ("/openapi.json", "/schema/openapi.json")
 PAGE_PATHS = ("/", "/docs", "/schema")
@@ -23,12 +24,14 @@ _POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 
 """The browser itself makes sure that the page loads nothing from elsewhere."""
 
 
-def docs_routes(dialects: Sequence[Dialect[Any, Any]]) -> list[HTTPRouteHandler]:
+def docs_routes(
+    dialects: Sequence[Dialect[Any, Any]], settings: Settings
+) -> list[HTTPRouteHandler]:
     """Make the routes of the document, the page and its assets."""
 
     @cache
     def document() -> bytes:
-        return build_document(dialects)  # on first use: starting does not wait for it
+        return build_document(dialects, settings)  # on first use: starting does not wait for it
 
     @get(list(DOCUMENT_PATHS))
     async def openapi() -> Response[bytes]:

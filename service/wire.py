@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ranklet.runtime.tokenization import Side
+from ranklet.runtime.text_encoding import Side
 
 from .errors import FieldError
 from .rerank import RerankResult
@@ -38,12 +38,16 @@ Flag = bool | Literal["true", "false", "True", "False"]
 """A boolean; some clients send it as a string."""
 
 TextObject = Annotated[dict[str, Any], Meta(extra_json_schema=_TEXT_OBJECT)]
+Text = Annotated[str, Meta(extra_json_schema={"maxLength": "max_document_chars"})]
+Texts = Annotated[list[Text | TextObject], Meta(extra_json_schema={"maxItems": "max_documents"})]
+"""The values of maxLength and maxItems are those of the settings of these names."""
+
 Query = Annotated[
-    str | TextObject,
+    Text | TextObject,
     Meta(description='What documents are ranked for: a string, or an object as in "documents".'),
 ]
 Documents = Annotated[
-    str | list[str | TextObject],
+    Text | Texts,
     Meta(
         description='Strings, or objects with the text in "text", in "content" as a list of parts '
         "of type text, or in the fields that rank_fields names. One string is one document."
@@ -66,7 +70,8 @@ RankFields = Annotated[
     list[str] | None,
     Meta(
         description="The fields of document objects that are read, in this order and each on a "
-        'line of its own; "text" where absent. What is not a string is read as JSON.'
+        "line of its own; what is not a string is read as JSON. Where a document has none of "
+        'them, its "text" is read.'
     ),
 ]
 PairTokens = Annotated[
@@ -184,8 +189,6 @@ def read_text(
         parts = [value[name] for name in rank_fields if value.get(name) is not None]
         if parts:
             return "\n".join(_spelled(part) for part in parts)
-        message = f"{field}: the object has none of the rank_fields {', '.join(rank_fields)}"
-        raise FieldError(message, field=field)
     text = value.get("text")
     if isinstance(text, str):
         return text
@@ -209,7 +212,8 @@ def _read_content(content: object, *, field: str) -> str:
     if not isinstance(content, list):
         message = f"{field}: expected a string or a list of parts of type text"
         raise FieldError(message, field=field)
-    return "\n".join(_read_part(part, f"{field}[{index}]") for index, part in enumerate(content))
+    parts = cast("list[object]", content)
+    return "\n".join(_read_part(part, f"{field}[{index}]") for index, part in enumerate(parts))
 
 
 def _read_part(part: object, field: str) -> str:

@@ -26,7 +26,7 @@ class RerankBody(msgspec.Struct, kw_only=True):
     model: wire.Model = None
     top_n: wire.TopN = None
     top_k: Annotated[
-        wire.Limit | None | UnsetType,
+        wire.Limit | UnsetType | None,
         Meta(
             description="Another name of top_n. Where it is sent, even as null, the answer also "
             'has Voyage\'s "data": its client always sends it.'

@@ -13,7 +13,7 @@ from ..dialect import Dialect  # noqa: TID252 - the same
 from ..errors import FieldError  # noqa: TID252 - the same
 from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
 
-_Texts = str | list[str | wire.TextObject]
+_Texts = wire.Text | wire.Texts
 
 _QUERIES = ("queries", "text_1", "data_1")
 _DOCUMENTS = ("documents", "items", "text_2", "data_2")

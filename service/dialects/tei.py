@@ -17,9 +17,13 @@ from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
 class TeiBody(msgspec.Struct, kw_only=True):
     """What to rank. Fields that are not listed are ignored, null counts as absent."""
 
-    query: Annotated[str, Meta(description="What the texts are ranked for.")]
+    query: Annotated[wire.Text, Meta(description="What the texts are ranked for.")]
     texts: Annotated[
-        list[str], Meta(description="At least one.", extra_json_schema={"minItems": 1})
+        list[wire.Text],
+        Meta(
+            description="At least one.",
+            extra_json_schema={"minItems": 1, "maxItems": "max_documents"},
+        ),
     ]
     model: wire.Model = None
     top_n: wire.TopN = None
@@ -47,6 +51,17 @@ class TeiRank(msgspec.Struct, kw_only=True):
     text: Annotated[str | UnsetType, Meta(description="Where return_text is true.")] = UNSET
     score: wire.RelevanceScore
 
+
+_HEADERS = {
+    "x-compute-type": "cpu or cuda.",
+    "x-compute-time": "Milliseconds from having the request to having its scores.",
+    "x-compute-characters": "Characters of query and texts.",
+    "x-compute-tokens": "Tokens that were read, of all pairs after cutting.",
+    "x-total-time": "Milliseconds, as x-compute-time.",
+    "x-queue-time": "Milliseconds until the first pair's turn.",
+    "x-tokenization-time": "Milliseconds of all workers together.",
+    "x-inference-time": "Milliseconds of all workers together.",
+}
 
 ErrorType = Literal["Unhealthy", "Backend", "Overloaded", "Validation", "Empty"]
 
@@ -134,6 +149,7 @@ DIALECT = Dialect(
     error=TeiError,
     read=_read,
     write=_write,
+    headers=_HEADERS,
     write_headers=_headers,
     write_error=_write_error,
     summary="Rank texts for a query",

@@ -25,8 +25,21 @@ function typeInWords(schema) {
 }
 
 function limitsInWords(schema) {
-  const numbers = [schema, ...(schema.anyOf ?? [])].find((part) => part.minimum !== undefined);
-  return numbers ? ` ≥ ${numbers.minimum}` : "";
+  const parts = [schema, ...(schema.anyOf ?? [])];
+  const limit = (key) => parts.find((part) => part[key] !== undefined)?.[key].toLocaleString("en");
+  const words = [
+    ["≥ ", limit("minimum"), ""],
+    ["at most ", limit("maxItems"), " items"],
+    ["at most ", limit("maxLength"), " characters"],
+  ];
+  return words
+    .filter(([, number]) => number !== undefined)
+    .map(([before, number, after]) => `, ${before}${number}${after}`)
+    .join("");
+}
+
+function alternatives(schema) {
+  return schema.anyOf ?? [schema];
 }
 
 function referenced(schema) {
@@ -53,13 +66,18 @@ function fieldRows(schema, components, prefix = "") {
   });
 }
 
-function fieldTable(title, schema, components) {
-  const { description } = resolved(schema, components);
-  return [
-    element("h3", { textContent: title }),
-    element("p", { textContent: description ?? "" }),
-    element("table", {}, ...fieldRows(schema, components)),
-  ];
+function fieldTables(title, schema, components) {
+  return alternatives(schema).flatMap((alternative, position) => {
+    const isList = alternative.type === "array";
+    const item = isList ? alternative.items : alternative;
+    const { description } = resolved(item, components);
+    const rows = fieldRows(item, components, isList ? "[]." : "");
+    return [
+      element("h3", { textContent: position ? `${title}, or` : title }),
+      element("p", { textContent: `${isList ? "A list. " : ""}${description ?? ""}` }),
+      ...(rows.length ? [element("table", {}, ...rows)] : []),
+    ];
+  });
 }
 
 function statusTable(responses) {
@@ -107,19 +125,35 @@ function indented(text) {
 function tryIt(method, path, content) {
   const output = element("pre", { hidden: true });
   const button = element("button", { type: "button", textContent: "Send" });
-  let input = null;
-  if (content) {
-    const value = JSON.stringify(content.example ?? {}, null, 2);
-    input = element("textarea", { value, rows: value.split("\n").length, spellcheck: false });
-    input.setAttribute("aria-label", "Body of the request");
-  }
+  const input = content ? element("textarea", { spellcheck: false }) : null;
   button.addEventListener("click", () => send(method, path, input, output));
-  return [element("h3", { textContent: "Try it" }), ...(input ? [input] : []), button, output];
+  return [
+    element("h3", { textContent: "Try it" }),
+    ...(input ? [...exampleChoice(content.examples, input), input] : []),
+    button,
+    output,
+  ];
+}
+
+function exampleChoice(examples, input) {
+  const show = (name) => {
+    input.value = JSON.stringify(examples[name].value, null, 2);
+    input.rows = input.value.split("\n").length;
+  };
+  const names = Object.keys(examples);
+  input.setAttribute("aria-label", "Body of the request");
+  show(names[0]);
+  if (names.length === 1) return [];
+  const options = names.map((name) => element("option", { textContent: name }));
+  const choice = element("select", {}, ...options);
+  choice.setAttribute("aria-label", "Whose clients' example");
+  choice.addEventListener("change", () => show(choice.value));
+  return [choice];
 }
 
 function operationPanel(path, method, operation, components, isOpen) {
   const content = operation.requestBody?.content["application/json"];
-  const answer = operation.responses["200"].content["application/json"];
+  const [answer] = Object.values(operation.responses["200"].content);
   return element(
     "details",
     { className: "operation", id: operation.operationId, open: isOpen },
@@ -133,10 +167,12 @@ function operationPanel(path, method, operation, components, isOpen) {
     element(
       "div",
       {},
-      element("p", { textContent: operation.description ?? "" }),
+      ...(operation.description ?? "")
+        .split("\n\n")
+        .map((textContent) => element("p", { textContent })),
       ...tryIt(method.toUpperCase(), path, content),
-      ...(content ? fieldTable("Request", content.schema, components) : []),
-      ...fieldTable("Answer", answer.schema, components),
+      ...(content ? fieldTables("Request", content.schema, components) : []),
+      ...fieldTables("Answer", answer.schema, components),
       ...statusTable(operation.responses),
     ),
   );
