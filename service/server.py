@@ -67,7 +67,7 @@ class Server:
             lifespan="on",
             log_config=None,
             log_level="warning" if log_level == "info" else log_level,
-            access_log=log_level == "debug",
+            access_log=False,  # it would show paths and queries as they came; see request_log
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,25 @@ class _Servers:
         self._running: list[tuple[subprocess.Popen[str], httpx.Client]] = []
 
     def start(
-        self, *words: str | Path, environment: dict[str, str] | None = None
+        self,
+        *words: str | Path,
+        environment: dict[str, str] | None = None,
+        log: Path | None = None,
     ) -> tuple["subprocess.Popen[str]", httpx.Client]:
-        """Start ``ranklet serve`` on a free port; gives the process and a client for it."""
+        """Start ``ranklet serve`` on a free port; gives the process and a client for it.
+
+        What it writes to stderr goes into ``log`` where that is given.
+        """
         command = [sys.executable, "-m", "ranklet.cli", "serve", "--port", "0", *map(str, words)]
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**_clean_environment(), **(environment or {})},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        with log.open("wb") if log is not None else nullcontext() as stderr:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**_clean_environment(), **(environment or {})},
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
         assert process.stdout is not None
         for line in process.stdout:
             if "listens on" in line:

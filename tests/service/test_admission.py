@@ -1,0 +1,138 @@
+"""Admission: what may wait, what is told to those who may not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ranklet.service.admission import DrainRate, Load, PairQueue
+from ranklet.service.errors import QueueFullError, TooLargeError
+
+StartServer = Callable[..., tuple[object, httpx.Client]]
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def queue(clock: Clock) -> PairQueue:
+    return PairQueue(max_pairs=100, max_characters=10_000, clock=clock)
+
+
+def refusal(queue: PairQueue, *, pairs: int, characters: int) -> QueueFullError:
+    with pytest.raises(QueueFullError) as caught, queue.holding(pairs=pairs, characters=characters):
+        pass
+    return caught.value
+
+
+def test_places_are_held_and_given_back(queue: PairQueue) -> None:
+    with queue.holding(pairs=60, characters=1), queue.holding(pairs=40, characters=2):
+        assert (queue.pairs, queue.characters) == (100, 3)
+        assert "RANKLET_MAX_QUEUED_PAIRS" in str(refusal(queue, pairs=1, characters=1))
+    assert (queue.pairs, queue.characters) == (0, 0)
+
+
+def test_places_of_a_failed_request_are_given_back(queue: PairQueue) -> None:
+    with pytest.raises(ZeroDivisionError), queue.holding(pairs=60, characters=1):
+        _ = 1 / 0
+    assert (queue.pairs, queue.characters) == (0, 0)
+
+
+def test_characters_are_bounded_over_all_that_wait(queue: PairQueue) -> None:
+    with queue.holding(pairs=1, characters=9_000):
+        message = str(refusal(queue, pairs=1, characters=1_001))
+        with queue.holding(pairs=1, characters=1_000):
+            pass
+    assert "9,000 characters are waiting, so 1,001 more would pass the 10,000" in message
+    assert "RANKLET_MAX_QUEUED_CHARS" in message
+
+
+@pytest.mark.parametrize(
+    ("pairs", "characters", "setting"),
+    [(101, 1, "RANKLET_MAX_QUEUED_PAIRS"), (1, 10_001, "RANKLET_MAX_QUEUED_CHARS")],
+)
+def test_what_will_never_fit_is_too_large(
+    queue: PairQueue, pairs: int, characters: int, setting: str
+) -> None:
+    with (
+        pytest.raises(TooLargeError, match=setting),
+        queue.holding(pairs=pairs, characters=characters),
+    ):
+        pass
+
+
+def score(queue: PairQueue, clock: Clock, *, pairs: int, characters: int, seconds: float) -> None:
+    with queue.holding(pairs=pairs, characters=characters):
+        clock.now += seconds
+
+
+def test_the_time_to_wait_follows_the_measured_rate(queue: PairQueue, clock: Clock) -> None:
+    assert refused_while_full(queue) == 1  # nothing is known yet
+    for _ in range(20):
+        score(queue, clock, pairs=10, characters=100, seconds=2)  # 5 pairs a second
+        clock.now += 1_000  # nobody asks: says nothing of the rate
+    with queue.holding(pairs=100, characters=100):
+        assert refusal(queue, pairs=50, characters=1).retry_after_seconds == 10
+        assert refusal(queue, pairs=1, characters=1).retry_after_seconds == 1
+
+
+def test_the_scarcer_of_pairs_and_characters_decides(queue: PairQueue, clock: Clock) -> None:
+    score(queue, clock, pairs=10, characters=100, seconds=2)  # 50 characters a second
+    with queue.holding(pairs=1, characters=10_000):
+        assert refusal(queue, pairs=1, characters=1_000).retry_after_seconds == 20
+        assert refusal(queue, pairs=1, characters=10_000).retry_after_seconds == 60
+
+
+def refused_while_full(queue: PairQueue) -> int:
+    with queue.holding(pairs=100, characters=100):
+        return refusal(queue, pairs=100, characters=1).retry_after_seconds
+
+
+def test_requests_side_by_side_count_the_time_once(clock: Clock) -> None:
+    rate = DrainRate(clock)
+    rate.begin()
+    for seconds in (1.0, 0.0, 0.0):  # three of ten pairs each, done together after a second
+        clock.now += seconds
+        rate.record(Load(10, 10))
+    assert rate.retry_after_seconds(Load(300, 0)) == 10
+
+
+def test_the_rate_forgets(clock: Clock) -> None:
+    rate = DrainRate(clock)
+    rate.begin()
+    for pairs in (1_000, 10):
+        for _ in range(100):
+            clock.now += 1
+            rate.record(Load(pairs, pairs))
+    assert rate.retry_after_seconds(Load(100, 0)) in {10, 11}
+
+
+def test_dropped_requests_do_not_count_as_scored(queue: PairQueue, clock: Clock) -> None:
+    with pytest.raises(ZeroDivisionError), queue.holding(pairs=100, characters=100):
+        clock.now += 0.001
+        _ = 1 / 0
+    score(queue, clock, pairs=10, characters=100, seconds=2)
+    assert refused_while_full(queue) == 20
+
+
+def test_over_http(start_server: StartServer, tiny_bundle: Path) -> None:
+    limits = ("--max-queued-chars", "100", "--max-queued-pairs", "5")
+    _, client = start_server("--model", tiny_bundle, *limits)
+    for documents, setting in ((["b"] * 6, "PAIRS"), (["b" * 100], "CHARS")):
+        response = client.post("/v1/rerank", json={"query": "a", "documents": documents})
+        assert response.status_code == 413
+        assert f"RANKLET_MAX_QUEUED_{setting}" in response.json()["message"]
+    assert client.post("/v1/rerank", json={"query": "a", "documents": ["b"]}).status_code == 200
