@@ -77,7 +77,7 @@ def _open_hub_model(source: str, revision: str | None, template: str | None) -> 
     config = _check_description(source, model.folder, template)
     present = model.files or _file_names(model.folder)
     names = weight_files(source, model.folder, config.head, present)
-    hub.fetch_weights(model, names)
+    hub.fetch_files(model, names)
     require_whole(source, model.folder, names)
     licence = read_licence(model.folder)
     return _describe(model.folder, config, Source(source, model.commit, licence))

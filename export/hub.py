@@ -1,13 +1,16 @@
 """Fetching a checkpoint from the hub, into the cache of the hub's own client.
 
-The client reads ``HF_HOME``, ``HF_TOKEN``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` by itself. Only
-what an export reads is fetched, and the weights last, so that a model that is refused costs little.
+The client reads ``HF_HOME``, ``HF_TOKEN``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` by itself, shows
+progress and resumes what broke off. Only what an export reads is fetched, and the weights last, so
+that a model that is refused costs little. Every file is compared with its checksum.
 """
 
+import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import chain
 from pathlib import Path
 
 import huggingface_hub
@@ -19,6 +22,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from .checksum import matches_etag
 from .errors import DownloadError, first_line
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -27,7 +31,12 @@ _DESCRIPTION = ("*.json", "*.txt", "README.md")
 """All of a checkpoint but its weights."""
 
 _SUBFOLDERS = "*/*"
-"""Conversions for other programs, which an export does not read."""
+"""Mostly conversions for other programs; what of them is read is fetched by name."""
+
+_MODULE_CONFIG = re.compile(r"\d+_\w+/config\.json")
+"""Describes a module that sentence-transformers keeps beside the encoder."""
+
+_WEIGHTS = frozenset({".onnx", ".safetensors", ".zip"})
 
 _PART_OF_MODEL = (
     "the cache holds only a part of the model; run the export again, without HF_HUB_OFFLINE, "
@@ -60,39 +69,62 @@ def fetch_description(repo_id: str, revision: str | None) -> HubModel:
     """
     if constants.HF_HUB_OFFLINE:
         folder = _snapshot(repo_id, revision, ["*"])
-        if not any(folder.glob("*.safetensors")):
+        if not any(path.suffix in _WEIGHTS for path in folder.rglob("*")):
             raise DownloadError(repo_id, _PART_OF_MODEL)
         return HubModel(repo_id, folder.name, None, folder)
-    folder = _snapshot(repo_id, revision, _DESCRIPTION)
+    folder = _snapshot(repo_id, revision, _DESCRIPTION, ignored=[_SUBFOLDERS])
+    _require_checksums(repo_id, chain.from_iterable(map(folder.glob, _DESCRIPTION)))
     commit = folder.name
     try:
         info = HfApi().model_info(repo_id, revision=commit)
     except (OSError, ValueError) as error:
         raise DownloadError(repo_id, _explain(error, revision)) from error
     files = tuple(sibling.rfilename for sibling in info.siblings or ())
-    return HubModel(repo_id, commit, files, folder)
+    model = HubModel(repo_id, commit, files, folder)
+    fetch_files(model, [name for name in files if _MODULE_CONFIG.fullmatch(name)])
+    return model
 
 
-def fetch_weights(model: HubModel, names: Sequence[str]) -> None:
+def fetch_files(model: HubModel, names: Sequence[str]) -> None:
     """Fetch the files called ``names`` into the model's folder.
 
     Raises:
-        DownloadError: a file could not be fetched in full.
+        DownloadError: a file could not be fetched in full, or is another one than was announced.
     """
-    if model.files is not None:
-        _snapshot(model.repo_id, model.commit, names)
+    if names and model.files is not None:
+        _snapshot(model.repo_id, model.commit, [glob.escape(name) for name in names])
     for name in names:
         if not (model.folder / name).exists():
             raise DownloadError(model.repo_id, f"{name} did not arrive: {_PART_OF_MODEL}")
+    _require_checksums(model.repo_id, (model.folder / name for name in names))
 
 
-def _snapshot(repo_id: str, revision: str | None, names: Sequence[str]) -> Path:
+def _require_checksums(repo_id: str, paths: Iterable[Path]) -> None:
+    """Check files in the cache, where each lies under its checksum; remove one that differs.
+
+    The client compares sizes alone.
+    """
+    for path in paths:
+        stored = path.resolve()
+        if stored.parent.name == "blobs" and not matches_etag(stored, stored.name):
+            stored.unlink()
+            path.unlink()
+            problem = (
+                f"{path.name} has another checksum than the hub announced: it was changed "
+                "meanwhile or damaged on its way; it is removed, run the export again"
+            )
+            raise DownloadError(repo_id, problem)
+
+
+def _snapshot(
+    repo_id: str, revision: str | None, patterns: Sequence[str], *, ignored: Sequence[str] = ()
+) -> Path:
     try:
         folder = huggingface_hub.snapshot_download(
             repo_id,
             revision=revision,
-            allow_patterns=list(names),
-            ignore_patterns=[_SUBFOLDERS],
+            allow_patterns=list(patterns),
+            ignore_patterns=list(ignored),
             local_files_only=constants.HF_HUB_OFFLINE,
         )
     except (OSError, ValueError) as error:
