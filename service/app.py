@@ -12,12 +12,16 @@ from ranklet.runtime.errors import RankletError
 
 from .admission import PairQueue
 from .answers import answer_framework_error, answer_ranklet_error, answer_unknown_error
+from .base_url import SurplusVersionRemover
 from .catalog import Catalog, build_catalog
 from .dialect import all_dialects, dialects_by_path
 from .docs import docs_routes
+from .info import info_route
 from .keys import key_guard, read_api_keys
 from .metrics import Metrics, metrics_route
+from .model_routes import model_routes
 from .observation import Observer, RequestRecord
+from .reloading import reloading_on_hangup
 from .request_log import log_request
 from .routes import operator_routes, rerank_route
 from .settings import Settings
@@ -48,13 +52,14 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
 
     @asynccontextmanager
     async def loaded_models(_: Litestar) -> AsyncGenerator[None, None]:
-        # In a thread: the server answers health checks while models are being loaded.
+        # Beside everything else: health checks are answered while models are being loaded.
         loading = asyncio.create_task(_load(catalog, on_loaded))
         try:
-            yield
+            with reloading_on_hangup(catalog):
+                yield
         finally:
             await loading
-            await asyncio.to_thread(catalog.close)
+            await catalog.close()
 
     app = Litestar(
         route_handlers=[
@@ -63,8 +68,10 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
                 for path, spoken in dialects_by_path(dialects).items()
             ),
             *operator_routes(catalog),
+            *model_routes(catalog),
+            info_route(settings, catalog),
             metrics_route(metrics),
-            *docs_routes(dialects),
+            *docs_routes(dialects, settings),
         ],
         guards=[key_guard(keys)] if settings.has_api_keys else [],
         cors_config=_cors(settings),
@@ -84,7 +91,8 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
         log_request(record)
 
     # Around everything: Litestar's own middleware sees neither unknown routes nor preflights.
-    app.asgi_handler = Observer(app.asgi_handler, report)
+    paths = [route.path for route in app.routes]
+    app.asgi_handler = Observer(SurplusVersionRemover(app.asgi_handler, paths), report)
     return app
 
 
@@ -114,5 +122,5 @@ def _models_loaded(catalog: Catalog) -> int:
 
 
 async def _load(catalog: Catalog, on_loaded: Callable[[Catalog], None]) -> None:
-    await asyncio.to_thread(catalog.load)
+    await catalog.load()
     on_loaded(catalog)

@@ -1,108 +1,163 @@
-"""The models that are served, by the names that callers use."""
+"""The models that are served: by what names, which of them are in memory, from when on."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Literal
 
-from ranklet.runtime.errors import BundleFileMissingError
-from ranklet.runtime.manifest import Manifest, read_manifest
+from ranklet.runtime.errors import BundleError
 from ranklet.runtime.reranker import Reranker
+from ranklet.runtime.score_cache import ScoreCache
 
-from .errors import ModelConfigError, ModelNotInstalledError, NotReadyError, UnknownModelError
-from .model_config import read_model_configs
-from .resolution import ModelSource, UnresolvableError, resolve
+from .entries import CatalogEntry, default_of, preloaded, read_entries
+from .errors import (
+    ModelConfigError,
+    ModelLoadError,
+    ModelNotInstalledError,
+    ReloadError,
+    UnknownModelError,
+)
+from .model_pool import ModelPool
+from .model_spec import ModelSpec, open_warm
 from .settings import Settings
 
 _log = logging.getLogger(__name__)
 
+ModelStatus = Literal["ready", "loading", "unloaded", "not_installed", "failed"]
 
-@dataclass(frozen=True, slots=True)
-class CatalogEntry:
-    """A name and what is behind it."""
-
-    name: str
-    source: ModelSource
-    manifest: Manifest | None
-    """None where the bundle has not been built yet."""
+_ANY_NAME = "*"
 
 
 class Catalog:
-    """All models; names that lead to the same bundle share one reranker."""
+    """All models; names that lead to the same bundle, opened alike, share one reranker.
 
-    def __init__(
-        self, entries: Sequence[CatalogEntry], *, variant: str | None, workers: int | None
-    ) -> None:
-        """Take the models in order; the first that is installed is the default one."""
-        self.entries = tuple(entries)
+    For the event loop's thread alone.
+    """
+
+    def __init__(self, entries: tuple[CatalogEntry, ...], settings: Settings) -> None:
+        """Serve ``entries``; the first that is installed is the default model."""
+        self.entries = entries
+        """Replaced as a whole by a reload."""
         self.failure: Exception | None = None
-        """Why a bundle could not be opened."""
+        """Why a model that was to be loaded at start could not be."""
         self.is_ready = False
-        """True once every installed model is loaded and has scored a pair."""
-        self._by_name = {entry.name: entry for entry in entries}
-        self._folders = {entry.name: entry.source.bundle.resolve() for entry in entries}
-        self._rerankers: dict[Path, Reranker] = {}
-        self._variant = variant
-        self._workers = workers
+        """True once every model to be loaded at start is loaded and has scored a pair."""
+        self._settings = settings
+        entries_kept = settings.score_cache_entries
+        cache = ScoreCache(entries_kept) if entries_kept else None
+        self._pool = ModelPool(partial(open_warm, cache=cache), max_bytes=settings.max_model_bytes)
+        self._reloading = asyncio.Lock()
 
     @property
     def default(self) -> CatalogEntry:
         """The model that answers when a request names none."""
-        installed = (entry for entry in self.entries if entry.manifest is not None)
-        return next(installed, self.entries[0])
+        return default_of(self.entries)
 
-    def load(self) -> None:
-        """Open the installed bundles and score a pair with each; takes a while.
-
-        Raises nothing: what went wrong is in ``failure``.
-        """
-        try:
-            for entry in self.entries:
-                if entry.manifest is not None:
-                    self._open(self._folders[entry.name])
-        except Exception as error:  # noqa: BLE001 - reported by whoever asked for the models
-            self.failure = error
-        else:
-            self.is_ready = True
-
-    def _open(self, bundle: Path) -> None:
-        if bundle in self._rerankers:
-            return
-        reranker = Reranker.open(bundle, variant=self._variant, workers=self._workers)
-        reranker.score("warm up", ["warm up"])
-        self._rerankers[bundle] = reranker
-        _log.debug("loaded %s", bundle)
-
-    def find(self, name: str | None) -> tuple[CatalogEntry, Reranker]:
+    def find(self, name: str | None) -> CatalogEntry:
         """Give the model called ``name``, the default model where None or empty.
 
         Raises:
             UnknownModelError: no such name.
-            ModelNotInstalledError: its bundle has not been built.
-            NotReadyError: it is being loaded.
         """
-        entry = self._by_name.get(name) if name else self.default
+        if not name:
+            return self.default
+        by_name = {called: entry for entry in self.entries for called in _names(entry)}
+        entry = by_name.get(name) or by_name.get(_ANY_NAME)
         if entry is None:
-            raise UnknownModelError(name or "", known=list(self._by_name))
+            raise UnknownModelError(name, known=list(by_name))
+        return entry
+
+    @asynccontextmanager
+    async def using(self, entry: CatalogEntry) -> AsyncGenerator[Reranker]:
+        """Hold the entry's reranker, which is loaded first where it is not.
+
+        Raises:
+            ModelNotInstalledError: its bundle has not been built.
+            ModelLoadError: it cannot be loaded.
+            ClosedError: the server is shutting down.
+        """
+        async with self._pool.using(self.require_installed(entry)) as reranker:
+            yield reranker
+
+    def require_installed(self, entry: CatalogEntry) -> ModelSpec:
+        """Give what is to be loaded for ``entry``.
+
+        Raises:
+            ModelNotInstalledError: its bundle has not been built.
+        """
         source = entry.source
-        if entry.manifest is None:
+        if entry.spec is None:
             raise ModelNotInstalledError(
                 entry.name, bundle=source.bundle, command=source.install_command
             )
-        reranker = self.loaded(entry)
-        if reranker is None:
-            raise NotReadyError(entry.name)
-        return entry, reranker
+        return entry.spec
 
     def loaded(self, entry: CatalogEntry) -> Reranker | None:
         """Give the entry's reranker, None while it is not loaded."""
-        return self._rerankers.get(self._folders[entry.name])
+        return self._pool.loaded(entry.spec) if entry.spec is not None else None
 
-    def close(self) -> None:
-        """Close all rerankers."""
+    def status(self, entry: CatalogEntry) -> tuple[ModelStatus, str | None]:
+        """Give the entry's status and, where it failed, why."""
+        if entry.spec is None:
+            return "not_installed", None
+        if self._pool.loaded(entry.spec) is not None:
+            return "ready", None
+        reason = self._pool.failure(entry.spec)
+        if reason is not None:
+            return "failed", reason
+        return "loading" if self._pool.is_loading(entry.spec) else "unloaded", None
+
+    async def load(self) -> None:
+        """Load the models that are to be loaded at start; the loop stays free meanwhile.
+
+        Raises nothing: what went wrong is in ``failure``.
+        """
+        async with self._reloading:
+            failures = await self._preload(self.entries)
+            self.failure = failures[0] if failures else None
+            self.is_ready = not failures
+
+    async def reload(self) -> None:
+        """Read the configuration again; models that are in both stay in memory.
+
+        New models are loaded, where that is to be done at start, before they take over. Models
+        that are no longer there are unloaded when their requests have finished.
+
+        Raises:
+            ReloadError: lists all problems; everything stays as it was.
+        """
+        async with self._reloading:
+            try:
+                entries = await asyncio.to_thread(read_entries, self._settings)
+            except ModelConfigError as error:
+                raise ReloadError(error.problems) from error
+            except BundleError as error:
+                raise ReloadError([str(error)]) from error
+            self._pool.retain(_specs(self.entries) | _specs(entries))  # forgets failures
+            failures = await self._preload(entries)
+            if not failures:
+                self.entries = entries
+            self._pool.retain(_specs(self.entries))
+            if failures:
+                raise ReloadError([str(failure) for failure in failures])
+            _log.info("reloaded: %s", ", ".join(entry.name for entry in entries))
+
+    async def close(self) -> None:
+        """Unload all models."""
         self.is_ready = False
-        for reranker in self._rerankers.values():
-            reranker.close()
+        await self._pool.close()
+
+    async def _preload(self, entries: tuple[CatalogEntry, ...]) -> list[ModelLoadError]:
+        failures: list[ModelLoadError] = []
+        for entry in preloaded(entries).values():
+            try:
+                async with self.using(entry):
+                    pass
+            except ModelLoadError as error:
+                failures.append(error)
+        return failures
 
 
 def build_catalog(settings: Settings) -> Catalog:
@@ -112,31 +167,12 @@ def build_catalog(settings: Settings) -> Catalog:
         BundleError: a ``--model`` is not there or not a bundle.
         ModelConfigError: lists all problems of the configuration.
     """
-    entries = [_named_bundle(folder) for folder in settings.models]
-    problems: list[str] = []
-    if settings.config is not None:
-        for model in read_model_configs(settings.config):
-            try:
-                source = resolve(model, settings.models_dir)
-            except UnresolvableError as error:
-                problems.append(f"{model.place}: {error}")
-            else:
-                entries.append(CatalogEntry(model.config.name, source, _installed(source.bundle)))
-    names = [entry.name for entry in entries]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    problems += [f"more than one model is called {name!r}" for name in repeated]
-    if problems:
-        raise ModelConfigError(problems)
-    return Catalog(entries, variant=settings.variant, workers=settings.workers)
+    return Catalog(read_entries(settings), settings)
 
 
-def _named_bundle(folder: Path) -> CatalogEntry:
-    manifest = read_manifest(folder)
-    return CatalogEntry(manifest.name, ModelSource(manifest.source.checkpoint, folder), manifest)
+def _names(entry: CatalogEntry) -> tuple[str, ...]:
+    return (entry.name, *entry.aliases)
 
 
-def _installed(bundle: Path) -> Manifest | None:
-    try:
-        return read_manifest(bundle)
-    except BundleFileMissingError:
-        return None
+def _specs(entries: tuple[CatalogEntry, ...]) -> set[ModelSpec]:
+    return {entry.spec for entry in entries if entry.spec is not None}

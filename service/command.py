@@ -11,7 +11,8 @@ from .logs import configure_logging
 from .settings import OPTIONS, Option, Settings, parse_settings
 
 if TYPE_CHECKING:
-    from .catalog import Catalog, CatalogEntry
+    from .catalog import Catalog
+    from .entries import CatalogEntry
 
 _log = logging.getLogger(__name__)
 
@@ -110,8 +111,10 @@ def _banner(url: str, catalog: "Catalog", *, seconds: float) -> str:
 
 
 def _behind(entry: "CatalogEntry", catalog: "Catalog") -> str:
+    if entry.manifest is None:
+        return f"not installed; install it with: {entry.source.install_command}"
     reranker = catalog.loaded(entry)
     if reranker is None:
-        return f"not installed; install it with: {entry.source.install_command}"
+        return f"is {entry.manifest.name}, loaded on first use"
     workers = "1 worker" if reranker.workers == 1 else f"{reranker.workers} workers"
     return f"is {reranker.name}, variant {reranker.variant} ({reranker.variant_reason}), {workers}"

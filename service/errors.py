@@ -100,8 +100,12 @@ class ModelNotInstalledError(RankletError):
         """Name the model and the ``command`` that builds its bundle."""
         super().__init__(
             f"model {name!r} is not installed: there is no bundle at {bundle}; install it with "
-            f"`{command}`, then restart the server"
+            f"`{command}`, then POST to /v1/models/reload"
         )
+
+
+MODEL_RETRY_SECONDS = 10
+"""How long a failed load is not tried again: not every request shall open a damaged file."""
 
 
 class ModelLoadError(OverloadedError):
@@ -110,6 +114,7 @@ class ModelLoadError(OverloadedError):
     def __init__(self, bundle: Path, *, reason: str) -> None:
         """Name the ``bundle`` and say why."""
         super().__init__(f"the model in {bundle} cannot be loaded: {reason}")
+        self.retry_after_seconds = MODEL_RETRY_SECONDS
 
 
 class ReloadError(RankletError, ValueError):

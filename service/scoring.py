@@ -14,6 +14,7 @@ from ranklet.runtime.scheduler import PairScores, StageTimes
 
 from .admission import PairQueue
 from .catalog import Catalog
+from .entries import CatalogEntry
 from .errors import ClientGoneError, TooLargeError
 from .observation import record_of
 from .rerank import RerankRequest, RerankResult
@@ -77,7 +78,7 @@ async def rerank(
     Raises:
         UnknownModelError: no model of that name.
         ModelNotInstalledError: it has no bundle.
-        NotReadyError: it is being loaded.
+        ModelLoadError: it cannot be loaded.
         QueueFullError: too many pairs wait.
         ClientGoneError: the caller left.
         ScoringError: the graph failed.
@@ -86,15 +87,16 @@ async def rerank(
     record = record_of(http.scope)
     record.documents = len(request.documents)
     record.characters = request.characters
-    entry, reranker = catalog.find(request.model)
+    entry = catalog.find(request.model)
     record.model = entry.name
     with queue.holding(pairs=record.documents, characters=record.characters):
-        scores = await _scores(request, reranker, http)
+        async with catalog.using(entry) as reranker:
+            scores = await _scores(request, entry, reranker, http)
     record.tokens = int(scores.tokens.sum())
     record.pairs, record.cached = scores.pairs, scores.cached
     record.times = scores.times
     record.query_was_cut = scores.query_cut
-    activation = "identity" if request.raw_scores else reranker.manifest.output_activation
+    activation = "identity" if request.raw_scores else entry.activation
     activated = activate(scores.logits, activation)
     order = rank(scores.logits, request.top_n)
     return RerankResult(
@@ -114,10 +116,14 @@ async def rerank(
 
 
 async def _scores(
-    request: RerankRequest, reranker: Reranker, http: Request[Any, Any, Any]
+    request: RerankRequest,
+    entry: CatalogEntry,
+    reranker: Reranker,
+    http: Request[Any, Any, Any],
 ) -> PairScores:
     """Wait for the scores, or for the caller to leave."""
-    scoring = asyncio.gather(*_submit(request, reranker))
+    windows = request.max_windows or entry.max_windows
+    scoring = asyncio.gather(*_submit(request, reranker, max_windows=windows))
     departure: asyncio.Future[Any] = asyncio.ensure_future(_departure(http))
     try:
         await asyncio.wait({scoring, departure}, return_when=asyncio.FIRST_COMPLETED)
@@ -129,7 +135,9 @@ async def _scores(
         departure.cancel()
 
 
-def _submit(request: RerankRequest, reranker: Reranker) -> list[asyncio.Future[PairScores]]:
+def _submit(
+    request: RerankRequest, reranker: Reranker, *, max_windows: int
+) -> list[asyncio.Future[PairScores]]:
     """Queue the documents of each query."""
     queries: list[tuple[str, list[str]]]
     if isinstance(request.query, str):
@@ -137,9 +145,8 @@ def _submit(request: RerankRequest, reranker: Reranker) -> list[asyncio.Future[P
     else:
         documents = ([document] for document in request.documents)
         queries = list(zip(request.query, documents, strict=True))
-    windows = request.max_windows or 1
     return [
-        asyncio.wrap_future(reranker.submit(query, texts, max_windows=windows, cut=request.cut))
+        asyncio.wrap_future(reranker.submit(query, texts, max_windows=max_windows, cut=request.cut))
         for query, texts in queries
     ]
 
@@ -159,6 +166,8 @@ def _joined(parts: Sequence[PairScores]) -> PairScores:
             sum(part.times.tokenization_seconds for part in parts),
             sum(part.times.inference_seconds for part in parts),
         ),
+        pairs=sum(part.pairs for part in parts),
+        cached=sum(part.cached for part in parts),
     )
 
 

@@ -17,6 +17,18 @@ _LOG_FORMATS = ("plain", "json")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s,]+")
 _MAX_PORT = 65_535
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kmg]i?)?b?)", re.IGNORECASE)
+_UNITS = {
+    prefix + suffix: factor
+    for prefix, factor in {
+        "": 1,
+        **{letter: 1000 ** (power + 1) for power, letter in enumerate("KMG")},
+        **{f"{letter}I": 1024 ** (power + 1) for power, letter in enumerate("KMG")},
+    }.items()
+    for suffix in ("", "B")
+}
+"""Bytes in a unit, in capitals: K and KB are 1000, KI and KIB 1024."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -46,6 +58,8 @@ class Settings:
     also bounds how long a health check may have to wait."""
     max_queued_pairs: int = 4_000
     """Pairs of all requests that may wait: four of the largest requests."""
+    max_model_bytes: int | None = None
+    """Memory of all loaded models together, counted as in ``model_pool``; no limit where None."""
     max_queued_chars: int = 32_000_000
     """Characters of all requests that may wait: four of the largest requests. Bounds their memory,
     one to four bytes a character."""
@@ -99,6 +113,15 @@ def _at_least(lowest: int, highest: int | None = None) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def _size(text: str) -> int:
+    found = _SIZE.fullmatch(text.strip())
+    size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    if size < 1:
+        message = "a number of bytes, as 512MiB, 2GB or 536870912"
+        raise ValueError(message)
+    return size
 
 
 def _one_of(words: Sequence[str]) -> Callable[[str], str]:
@@ -165,6 +188,13 @@ OPTIONS: tuple[Option, ...] = (
         "N",
         "pairs of all requests that may wait",
         _at_least(1),
+    ),
+    Option(
+        "max_model_bytes",
+        "--max-model-bytes",
+        "SIZE",
+        "memory of all loaded models together, as 512MiB",
+        _size,
     ),
     Option(
         "max_queued_chars",

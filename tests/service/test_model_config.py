@@ -60,8 +60,9 @@ def test_with_type_flashrank_it_must_be_installed(
 ) -> None:
     file = write(tmp_path, active(*comments))
     catalog = build_catalog(Settings(config=file, models_dir=tmp_path))
+    entry = catalog.find("jina-reranker-v1-base-en")
     with pytest.raises(ModelNotInstalledError) as caught:
-        catalog.find("jina-reranker-v1-base-en")
+        catalog.require_installed(entry)
     output = tmp_path / "ms-marco-MiniLM-L-12-v2"
     command = f"ranklet export cross-encoder/ms-marco-MiniLM-L12-v2 --output {output}"
     assert command in str(caught.value)
@@ -160,24 +161,6 @@ def test_a_name_of_nothing_is_a_problem(tmp_path: Path) -> None:
         resolve(read_one(file), MODELS)
     with pytest.raises(ModelConfigError, match=r"model\.yaml:1: parameters\.model"):
         build_catalog(Settings(config=file))
-
-
-def test_names_that_lead_to_one_bundle_share_the_reranker(
-    tmp_path: Path, tiny_bundle: Path
-) -> None:
-    (tmp_path / "installed").symlink_to(tiny_bundle)
-    texts = [
-        f"name: {name}\nbackend: rerankers\nparameters: {{model: {model}}}\n"
-        for name, model in [("a", "installed"), ("b", str(tiny_bundle))]
-    ]
-    file = write(tmp_path, "---\n".join(texts))
-    catalog = build_catalog(Settings(config=file, models_dir=tmp_path, models=(tiny_bundle,)))
-    catalog.load()
-    try:
-        assert catalog.failure is None
-        assert len({id(catalog.find(name)[1]) for name in ("a", "b", None)}) == 1
-    finally:
-        catalog.close()
 
 
 def test_all_problems_of_all_files_with_their_lines(tmp_path: Path) -> None:

@@ -1,0 +1,162 @@
+"""The models that the settings and their configuration name, checked before any is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ranklet.runtime.errors import BundleError, BundleFileMissingError
+from ranklet.runtime.manifest import Activation, Manifest, read_manifest
+
+from .errors import ModelConfigError
+from .model_config import ConfiguredModel, ModelConfig, read_model_configs
+from .model_spec import ModelSpec, specify
+from .resolution import ModelSource, UnresolvableError, resolve
+from .settings import Settings
+
+_CHUNK_WINDOWS = 10
+"""Windows of a long document where its model is configured to read all of it: Cohere's default for
+``max_chunks_per_doc``, about 3,500 words for a window of 512 tokens."""
+
+_ACTIVATIONS: dict[str, Activation] = {"sigmoid": "sigmoid", "raw": "identity"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogEntry:
+    """A name, what is behind it and how it scores."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    source: ModelSource
+    manifest: Manifest | None
+    """None where the bundle has not been built yet."""
+    spec: ModelSpec | None
+    """What is to be loaded, None as above."""
+    preload: bool | None = None
+    """Whether it is loaded at start; where None, only if it is the default model."""
+    max_windows: int = 1
+    """Windows of a long document, where the request does not say."""
+    activation: Activation = "sigmoid"
+    """What makes scores of logits, where the request does not ask for raw ones."""
+
+
+def read_entries(settings: Settings) -> tuple[CatalogEntry, ...]:
+    """Look up every model that the settings name.
+
+    Raises:
+        BundleError: a ``--model`` is not there, not a bundle or without the variant.
+        ModelConfigError: lists all problems of the configuration.
+    """
+    entries = [_named_bundle(folder, settings) for folder in settings.models]
+    problems: list[str] = []
+    if settings.config is not None:
+        for model in read_model_configs(settings.config):
+            try:
+                entries.append(_configured(model, settings))
+            except (UnresolvableError, BundleError) as error:
+                problems.append(f"{model.place}: {error}")
+    problems += _name_problems(entries)
+    problems += _memory_problems(entries, settings)
+    if problems:
+        raise ModelConfigError(problems)
+    return tuple(entries)
+
+
+def default_of(entries: tuple[CatalogEntry, ...]) -> CatalogEntry:
+    """Give the model that answers when a request names none: the first that is installed."""
+    return next((entry for entry in entries if entry.spec is not None), entries[0])
+
+
+def preloaded(entries: tuple[CatalogEntry, ...]) -> dict[ModelSpec, CatalogEntry]:
+    """Give what is to be loaded before anybody asks for it."""
+    default = default_of(entries)
+    return {
+        entry.spec: entry
+        for entry in entries
+        if entry.spec is not None
+        and (entry.preload or (entry.preload is None and entry is default))
+    }
+
+
+def _named_bundle(folder: Path, settings: Settings) -> CatalogEntry:
+    manifest = read_manifest(folder)
+    return CatalogEntry(
+        name=manifest.name,
+        source=ModelSource(manifest.source.checkpoint, folder),
+        manifest=manifest,
+        spec=specify(folder, manifest, variant=settings.variant, workers=settings.workers),
+        activation=manifest.output_activation,
+    )
+
+
+def _configured(model: ConfiguredModel, settings: Settings) -> CatalogEntry:
+    config = model.config
+    source = resolve(model, settings.models_dir)
+    manifest = _installed(source.bundle)
+    return CatalogEntry(
+        name=config.name,
+        aliases=config.aliases,
+        source=source,
+        manifest=manifest,
+        spec=None if manifest is None else _spec(config, source.bundle, manifest, settings),
+        preload=config.preload,
+        max_windows=_CHUNK_WINDOWS if config.long_documents == "chunk" else 1,
+        activation=_activation(config, manifest),
+    )
+
+
+def _installed(bundle: Path) -> Manifest | None:
+    try:
+        return read_manifest(bundle)
+    except BundleFileMissingError:
+        return None
+
+
+def _spec(config: ModelConfig, bundle: Path, manifest: Manifest, settings: Settings) -> ModelSpec:
+    window = manifest.window_tokens
+    if config.max_length is not None and config.max_length > window:
+        message = f"max_length is {config.max_length}, more than the model's window of {window}"
+        raise UnresolvableError(message)
+    return specify(
+        bundle,
+        manifest,
+        variant=config.variant or settings.variant,
+        workers=config.workers or settings.workers,
+        # The whole window, given or not, is the same model.
+        window_tokens=None if config.max_length == window else config.max_length,
+    )
+
+
+def _activation(config: ModelConfig, manifest: Manifest | None) -> Activation:
+    if config.score is not None:
+        return _ACTIVATIONS[config.score]
+    return "sigmoid" if manifest is None else manifest.output_activation
+
+
+def _name_problems(entries: list[CatalogEntry]) -> list[str]:
+    names = [name for entry in entries for name in (entry.name, *entry.aliases)]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    return [f"more than one model is called {name!r}" for name in repeated]
+
+
+def _memory_problems(entries: list[CatalogEntry], settings: Settings) -> list[str]:
+    budget = settings.max_model_bytes
+    if budget is None:
+        return []
+    problems = [
+        f"the model {entry.name!r} takes {_mebibytes(entry.spec.size_bytes)}, {_beyond(budget)}"
+        for entry in entries
+        if entry.spec is not None and entry.spec.size_bytes > budget
+    ]
+    together = sum(spec.size_bytes for spec in preloaded(tuple(entries))) if entries else 0
+    if not problems and together > budget:
+        problems.append(
+            f"the models to preload take {_mebibytes(together)} together, {_beyond(budget)}"
+        )
+    return problems
+
+
+def _beyond(budget: int) -> str:
+    return f"more than the {_mebibytes(budget)} that RANKLET_MAX_MODEL_BYTES allows"
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
