@@ -63,6 +63,31 @@ class ParityError(ExportError):
         self.limit = limit
 
 
+class QualityError(ExportError):
+    """A variant ranks test collections worse than it may."""
+
+    def __init__(  # noqa: PLR0913 - all that the message says
+        self,
+        variant: str,
+        *,
+        metric: str,
+        found: float,
+        reference: float,
+        limit: float,
+        next_recipe: str | None,
+    ) -> None:
+        """Name the ``variant``, give the means of ``metric``, and say what to try next."""
+        self.variant = variant
+        self.loss = 1 - found / reference
+        self.next_recipe = next_recipe
+        way_out = f"try --recipe {next_recipe}" if next_recipe else "no safer recipe is left"
+        super().__init__(
+            f"variant {variant} loses {self.loss:.2%} of fp32's {metric} ({found:.4f} against "
+            f"{reference:.4f}), the limit is {limit:.2%}; nothing was written: {way_out}, allow "
+            "more with --max-quality-loss, or keep it with --allow-degraded"
+        )
+
+
 def first_line(error: Exception) -> str:
     """Say in one line what ``error`` says, which libraries like to spread over many."""
     if isinstance(error, OSError) and error.strerror:

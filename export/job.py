@@ -13,6 +13,9 @@ from .request import ExportRequest
 ReportPrinter = Callable[[Mapping[str, Variant], Verification], None]
 """Shows how the variants compare with the torch model."""
 
+QualityPrinter = Callable[[Mapping[str, Variant]], None]
+"""Shows how the variants rank test collections."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -25,3 +28,6 @@ class Job:
     work: WorkFolder
     stages: Stages
     on_report: ReportPrinter
+    """Called with what was compared with torch, before it is judged."""
+    on_quality: QualityPrinter
+    """The same for what was measured on test collections."""

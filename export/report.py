@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ranklet.runtime.manifest import Variant, VariantReport, Verification
+from ranklet.runtime.manifest import CollectionQuality, Variant, VariantReport, Verification
 
 _COLUMNS = ("size", "max diff", "mean diff", "rank tau", "verdict")
 
@@ -47,3 +47,25 @@ def _verdict(report: VariantReport) -> str:
     if report.passed:
         return "ok"
     return "degraded, allowed" if report.degraded_allowed else "failed"
+
+
+def print_quality(console: Console, variants: Mapping[str, Variant]) -> None:
+    """Print how each variant ranks the test collections."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("collection", "variant"):
+        table.add_column(column)
+    for column in ("quality", "of fp32", "95 % interval"):
+        table.add_column(column, justify="right")
+    for name, variant in variants.items():
+        for quality in variant.quality:
+            table.add_row(quality.collection, name, *_quality_cells(quality))
+    console.print(table)
+
+
+def _quality_cells(quality: CollectionQuality) -> tuple[str, ...]:
+    value = f"{quality.metric} {quality.value:.4f}"
+    if quality.kept is None:
+        return (value, "", "")
+    low_high = quality.kept_interval
+    interval = f"{low_high[0]:.1%} to {low_high[1]:.1%}" if low_high else ""
+    return (value, f"{quality.kept:.2%}", interval)

@@ -96,6 +96,19 @@ class Prompt(msgspec.Struct, frozen=True):
     """What counts as relevant."""
 
 
+class CollectionQuality(msgspec.Struct, frozen=True):
+    """How a variant ranks a test collection."""
+
+    collection: str
+    queries: int
+    metric: str
+    value: float
+    kept: float | None = None
+    """Share of what the fp32 variant reaches; None for that one itself."""
+    kept_interval: tuple[float, float] | None = None
+    """Where ``kept`` lies with 95 % confidence, by a bootstrap over the queries."""
+
+
 class Variant(msgspec.Struct, frozen=True):
     """One graph of the bundle."""
 
@@ -106,6 +119,10 @@ class Variant(msgspec.Struct, frozen=True):
     recipe: str = ""
     """In words: how the graph was quantized or converted."""
     report: VariantReport | None = None
+    recipe_name: str = ""
+    """What ``ranklet export --recipe`` calls it; empty where nothing was quantized."""
+    quality: tuple[CollectionQuality, ...] = ()
+    """On the test collections of the export's ``--verify-data``."""
 
     @property
     def size_bytes(self) -> int:

@@ -56,7 +56,7 @@ def export(request: ExportRequest) -> ExportedBundle:
     def ignore(_variants: object, _verification: object) -> None:
         """Print nothing."""
 
-    return export_bundle(request, Stages(Console(quiet=True)), on_report=ignore)
+    return export_bundle(request, Stages(Console(quiet=True)), on_report=ignore, on_quality=ignore)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from ranklet.export.int8_graph import quantize_graph
 from ranklet.export.int8_weights import quantize_columns, quantize_rows
 from ranklet.export.pruning import prune_to_first_token
 from ranklet.export.quantization import VARIANTS, build_variant
+from ranklet.export.recipes import RECIPES
 from ranklet.export.verification import MAX_DIFFERENCE_FP16, rank_agreement
 
 Feed = dict[str, NDArray[np.int64]]
@@ -102,7 +103,9 @@ def test_fp16_graph_stays_close(
     family_graph: FamilyGraph, pairs: list[Feed], logits: Logits, tmp_path: Path
 ) -> None:
     source = family_graph("bert", **_SIZES["bert"], initializer_range=0.1)
-    (graph,) = build_variant(VARIANTS["fp16"], source=source, target=tmp_path / "fp16.onnx")
+    (graph,) = build_variant(
+        VARIANTS["fp16"], RECIPES["token"], source=source, target=tmp_path / "fp16.onnx"
+    )
     assert graph.stat().st_size < 0.6 * source.stat().st_size
     expected = logits(source, pairs)
     assert np.abs(logits(graph, pairs) - expected).max() < MAX_DIFFERENCE_FP16 * expected.std()
@@ -115,7 +118,12 @@ def test_variants_are_built_alike_each_time(
 ) -> None:
     source = family_graph("bert", **_SIZES["bert"])
     first, second = (
-        build_variant(VARIANTS[name], source=source, target=tmp_path / folder / "graph.onnx")
+        build_variant(
+            VARIANTS[name],
+            RECIPES["token"],
+            source=source,
+            target=tmp_path / folder / "graph.onnx",
+        )
         for folder in _folders(tmp_path)
     )
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
