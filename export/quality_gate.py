@@ -1,5 +1,6 @@
 """The quality gate: a quantized variant must rank test collections as well as fp32 does."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -80,8 +81,8 @@ class QualityGate:
 
     def _next_recipe(self, variant: Variant) -> str | None:
         """Give the name of the next safer recipe; None after the last, and for fp16."""
-        safer = RECIPE_NAMES[1:]
-        return dict(zip(RECIPE_NAMES, safer, strict=False)).get(variant.recipe_name)
+        safer: dict[str, str] = dict(itertools.pairwise(RECIPE_NAMES))
+        return safer.get(variant.recipe_name)
 
     def _error(self, manifest: Manifest, name: str, recipe: str | None) -> QualityError:
         variant = manifest.variants[name]

@@ -53,7 +53,7 @@ PAIRS = [(query, document) for query in QUERIES for document in DOCUMENTS]
 
 
 def export(request: ExportRequest) -> ExportedBundle:
-    def ignore(_variants: object, _verification: object) -> None:
+    def ignore(*_: object) -> None:
         """Print nothing."""
 
     return export_bundle(request, Stages(Console(quiet=True)), on_report=ignore, on_quality=ignore)
