@@ -22,7 +22,7 @@ class SurplusVersionRemover:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request as ``app`` does."""
-        path = scope["path"] if "path" in scope else ""  # the lifespan has none
+        path = scope.get("path", "")  # the lifespan has none
         surplus = _TOO_MANY.match(path)
         if surplus and (wanted := path[surplus.end() :].rstrip("/")) in self._paths:
             self._warn(path.rstrip("/"), wanted)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -206,28 +205,29 @@ class TestUsage:
 class TestCut:
     LONG = " ".join(f"{word} {number}" for number in range(50) for word in ("sun", "moon"))
 
-    def ids(self, **cut: Any) -> list[int]:
+    def ids(self, cut: Cut) -> list[int]:
         encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
-        query = encoder.encode_query("old moon", Cut(**cut))
-        return encoder.encode_pair(query, self.LONG).ids.tolist()
+        query = encoder.encode_query("old moon", cut)
+        ids: list[int] = encoder.encode_pair(query, self.LONG).ids.tolist()
+        return ids
 
     def test_the_left_side_is_cut_where_asked(self) -> None:
-        right, left = self.ids(), self.ids(side="left")
+        right, left = self.ids(Cut()), self.ids(Cut(side="left"))
         assert len(right) == len(left) == 64
         assert right[:4] == left[:4]  # the query fits
         assert right[4:] != left[4:]
 
     def test_documents_may_be_cut_further(self) -> None:
-        assert self.ids(document_tokens=5) == [*self.ids()[:9], self.ids()[-1]]
-        assert self.ids(document_tokens=0) == [*self.ids()[:4], self.ids()[-1]]
+        assert self.ids(Cut(document_tokens=5)) == [*self.ids(Cut())[:9], self.ids(Cut())[-1]]
+        assert self.ids(Cut(document_tokens=0)) == [*self.ids(Cut())[:4], self.ids(Cut())[-1]]
 
     def test_the_window_may_be_smaller(self) -> None:
-        assert self.ids(pair_tokens=10) == [*self.ids()[:9], self.ids()[-1]]
-        assert len(self.ids(pair_tokens=1)) == 3  # nothing but special tokens
+        assert self.ids(Cut(pair_tokens=10)) == [*self.ids(Cut())[:9], self.ids(Cut())[-1]]
+        assert len(self.ids(Cut(pair_tokens=1))) == 3  # nothing but special tokens
 
     def test_the_query_may_be_cut_further(self) -> None:
-        ids = self.ids(query_tokens=1)
-        assert ids[:3] == [*self.ids()[:2], self.ids()[3]]
+        ids = self.ids(Cut(query_tokens=1))
+        assert ids[:3] == [*self.ids(Cut())[:2], self.ids(Cut())[3]]
 
     def test_a_shorter_window_than_a_document_allows_is_a_window(self, reranker: Reranker) -> None:
         cut = Cut(document_tokens=30)

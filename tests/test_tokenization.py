@@ -25,7 +25,8 @@ from tokenizers import (
 )
 
 from ranklet.runtime.errors import BundleError
-from ranklet.runtime.tokenization import Cut, PairEncoder, Side
+from ranklet.runtime.text_encoding import Side
+from ranklet.runtime.tokenization import Cut, PairEncoder
 
 CHECKPOINT_TOKENIZER = Path(__file__).parent.parent / "models/ranklet-mini/tokenizer.json"
 CORPUS = [

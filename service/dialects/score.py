@@ -71,7 +71,7 @@ def _read(body: ScoreBody) -> RerankRequest:
         )
         raise FieldError(message, field=queries_field)
     return RerankRequest(
-        query=queries[0] if len(queries) == 1 else queries,
+        query=queries if len(queries) > 1 else "".join(queries),
         documents=documents,
         model=body.model,
         raw_scores=not wire.is_set(body.use_activation, default=True),

@@ -1,0 +1,290 @@
+"""What each dialect understands and answers beside /v1/rerank's own: paths, fields, shapes."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from ranklet.service.dialect import all_dialects, dialects_by_path
+
+Ask = Callable[..., Any]
+
+QUERY = "what is the capital city of france"
+DOCUMENTS = ["the moon is old", "paris is the capital of france", "a large city on the river"]
+LONG = "the moon " * 60 + "paris is the capital city of france " + "the moon " * 60
+
+
+@pytest.fixture
+def ask(tiny_client: httpx.Client) -> Ask:
+    """Posts fields to a path and gives the answer, which holds no null."""
+
+    def post(path: str, **body: object) -> Any:
+        response = tiny_client.post(path, json=body)
+        assert response.status_code == 200, response.text
+        assert "null" not in re.split(r"[^a-z]+", response.text)
+        return response.json()
+
+    return post
+
+
+def scores_of(answer: dict[str, Any]) -> dict[int, float]:
+    return {result["index"]: result["relevance_score"] for result in answer["results"]}
+
+
+def test_every_path_has_one_owner() -> None:
+    dialects = all_dialects()
+    paths = [path for dialect in dialects for path in dialect.paths]
+    assert len(paths) == len(set(paths))
+    by_path = dialects_by_path(dialects)
+    for dialect in dialects:
+        assert all(dialect in by_path[path] for path in (*dialect.paths, *dialect.shared_paths))
+    for spoken in by_path.values():
+        fields = [dialect.documents_field for dialect in spoken]
+        assert len(fields) == len(set(fields))
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/rerank", "/rerank", "/jina/v1/rerank", "/v3/rerank", "/v1/rerank/"]
+)
+def test_the_union_is_answered_on_all_its_paths(ask: Ask, path: str) -> None:
+    answer = ask(path, query=QUERY, documents=DOCUMENTS, top_n=1)
+    expected = ask("/v1/rerank", query=QUERY, documents=DOCUMENTS, top_n=1)
+    assert answer.pop("id") != expected.pop("id")
+    assert answer == expected
+
+
+class TestUnion:
+    def test_rank_fields_are_read_in_order(self, ask: Ask) -> None:
+        documents = [{"title": "paris", "body": "capital", "year": 1, "x": None}, "paris\n1"]
+        answer = ask(
+            "/v1/rerank", query=QUERY, documents=documents, rank_fields=["title", "x", "year"]
+        )
+        scores = scores_of(answer)
+        assert scores[0] == scores[1]
+        document = next(r["document"] for r in answer["results"] if r["index"] == 0)
+        assert document == {"text": "paris\n1", "title": "paris", "body": "capital", "year": 1}
+
+    def test_without_any_rank_field_the_text_is_read(self, ask: Ask) -> None:
+        documents = [{"text": "paris", "title": None}, "paris"]
+        scores = scores_of(
+            ask("/v1/rerank", query=QUERY, documents=documents, rank_fields=["title"])
+        )
+        assert scores[0] == scores[1]
+
+    def test_one_string_is_one_document(self, ask: Ask) -> None:
+        [result] = ask("/v1/rerank", query=QUERY, documents="paris")["results"]
+        assert result["document"] == {"text": "paris"}
+
+    def test_messages_of_text_are_read(self, ask: Ask) -> None:
+        parts = [{"type": "text", "text": "paris"}, {"type": "text", "text": "capital"}]
+        documents = [{"content": parts}, "paris\ncapital", {"content": "paris\ncapital"}]
+        answer = ask("/v1/rerank", query={"content": parts}, documents=documents)
+        assert len(set(scores_of(answer).values())) == 1
+        assert answer["results"][0]["document"]["text"] == "paris\ncapital"
+
+    @pytest.mark.parametrize(
+        ("document", "words"),
+        [
+            ({"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "not image_url"),
+            ({"content": [{"type": "text", "text": "a"}, {"type": "audio"}]}, "content[1]"),
+            ({"content": [{"type": "text"}]}, '"text"'),
+            ({"content": 1}, "a list of parts"),
+            ({"image": "https://picture"}, "'image'"),
+            ({}, "no fields"),
+        ],
+    )
+    def test_what_is_not_text_is_refused_by_name(
+        self, tiny_client: httpx.Client, document: dict[str, Any], words: str
+    ) -> None:
+        body = {"query": QUERY, "documents": ["a", document]}
+        response = tiny_client.post("/v1/rerank", json=body)
+        assert response.status_code == 422
+        assert response.json()["error"]["param"].startswith("documents[1]")
+        assert words in response.json()["message"]
+
+    def test_top_k_is_top_n_and_adds_what_voyage_reads(self, ask: Ask) -> None:
+        answer = ask("/v1/rerank", query=QUERY, documents=DOCUMENTS, top_k=2, truncation=True)
+        assert [set(result) for result in answer["data"]] == [{"index", "relevance_score"}] * 2
+        assert answer["usage"]["total_tokens"] > 0
+        for result, voyage in zip(answer["results"], answer["data"], strict=True):
+            assert {key: result[key] for key in voyage} == voyage
+
+    def test_top_k_may_be_null_as_voyages_client_sends_it(self, ask: Ask) -> None:
+        body = {"query": QUERY, "documents": DOCUMENTS, "return_documents": True}
+        answer = ask("/v1/rerank", **body, top_k=None)
+        assert {result["document"] for result in answer["data"]} == set(DOCUMENTS)
+        assert "data" not in ask("/v1/rerank", **body)
+
+    def test_chunks_are_read_where_asked(self, ask: Ask) -> None:
+        cut, chunked = (
+            ask("/v1/rerank", query=QUERY, documents=[LONG], max_chunks_per_doc=chunks)
+            for chunks in (1, 10)
+        )
+        assert scores_of(chunked)[0] > scores_of(cut)[0]
+        assert chunked["usage"]["total_tokens"] > cut["usage"]["total_tokens"] == 64
+
+    def test_texts_are_cut_where_asked(self, ask: Ask) -> None:
+        def tokens(**limits: object) -> int:
+            answer = ask("/v1/rerank", query="moon " * 9, documents=[LONG], **limits)
+            count: int = answer["usage"]["prompt_tokens"]
+            return count
+
+        assert tokens() == tokens(truncate_prompt_tokens=-1, max_tokens_per_doc=0) == 64
+        assert tokens(max_tokens_per_doc=10) == 9 + 10 + 3
+        assert tokens(max_tokens_per_query=2, max_tokens_per_doc=10) == 2 + 10 + 3
+        assert tokens(truncate_prompt_tokens=20) == 20
+
+    def test_the_beginning_is_cut_where_asked(self, ask: Ask) -> None:
+        body = {"query": QUERY, "documents": [LONG + " moon sun river", "moon sun river"]}
+        limits = {"max_tokens_per_doc": 3}
+        right, left = (
+            scores_of(ask("/v1/rerank", **body, **limits, truncation_side=side))
+            for side in ("right", "left")
+        )
+        assert right[0] != right[1] == left[1] == left[0]
+
+    def test_use_activation_is_the_opposite_of_raw_scores(self, ask: Ask) -> None:
+        body = {"query": QUERY, "documents": DOCUMENTS}
+        logits = scores_of(ask("/v1/rerank", **body, use_activation="false"))
+        assert logits == scores_of(ask("/v1/rerank", **body, raw_scores=True))
+        assert max(map(abs, logits.values())) > 1
+
+
+class TestCohereV2:
+    def test_answer_has_no_documents(self, ask: Ask) -> None:
+        answer = ask("/v2/rerank", query=QUERY, documents=DOCUMENTS, top_n=2, priority=3)
+        assert set(answer) == {"id", "results", "meta"}
+        assert [set(result) for result in answer["results"]] == [{"index", "relevance_score"}] * 2
+        assert answer["meta"]["api_version"] == {"version": "2"}
+        assert answer["meta"]["tokens"]["input_tokens"] > 0
+        assert (
+            scores_of(answer).items()
+            <= scores_of(ask("/v1/rerank", query=QUERY, documents=DOCUMENTS)).items()
+        )
+
+    def test_nulls_count_as_absent(self, ask: Ask) -> None:
+        optional = dict.fromkeys(("model", "top_n", "max_tokens_per_doc", "priority"))
+        assert len(ask("/v2/rerank", query=QUERY, documents=DOCUMENTS, **optional)["results"]) == 3
+
+    def test_documents_are_cut_to_max_tokens_per_doc(self, ask: Ask) -> None:
+        answer = ask("/v2/rerank", query="moon", documents=[LONG], max_tokens_per_doc=5)
+        assert answer["meta"]["tokens"]["input_tokens"] == 1 + 5 + 3
+
+    def test_a_query_that_was_cut_is_mentioned(self, ask: Ask) -> None:
+        answer = ask("/v2/rerank", query="moon " * 100, documents=["paris"])
+        assert "cut to 32 tokens" in answer["meta"]["warnings"][0]
+
+
+class TestLlamaCpp:
+    @pytest.mark.parametrize("path", ["/reranking", "/v1/reranking"])
+    def test_documents_come_back_only_where_asked(self, ask: Ask, path: str) -> None:
+        answer = ask(path, query=QUERY, documents=DOCUMENTS)
+        assert {"model", "object", "usage", "results"} <= set(answer)
+        assert all(set(result) == {"index", "relevance_score"} for result in answer["results"])
+        answer = ask(path, query=QUERY, documents=DOCUMENTS, return_documents=True)
+        assert {result["document"]["text"] for result in answer["results"]} == set(DOCUMENTS)
+
+
+class TestMixedbread:
+    @pytest.mark.parametrize("path", ["/reranking", "/v1/reranking"])
+    def test_input_is_answered_in_data(self, ask: Ask, path: str) -> None:
+        answer = ask(path, model="tiny", query=QUERY, input=DOCUMENTS, top_k=2)
+        assert set(answer) == {"object", "model", "data", "usage", "top_k", "return_input"}
+        assert (answer["model"], answer["top_k"], answer["return_input"]) == ("tiny", 2, False)
+        assert [set(result) for result in answer["data"]] == [{"index", "score"}] * 2
+
+    def test_input_comes_back_as_it_was(self, ask: Ask) -> None:
+        inputs = [{"title": "paris", "year": None}, {"title": "moon"}]
+        body = {"query": QUERY, "input": inputs, "rank_fields": ["title"], "return_input": "true"}
+        data = ask("/v1/reranking", **body)["data"]
+        expected = [{"title": "paris"}, {"title": "moon"}]
+        assert [result["input"] for result in sorted(data, key=lambda r: r["index"])] == expected
+
+
+class TestScore:
+    @pytest.mark.parametrize("path", ["/score", "/v1/score"])
+    def test_scores_keep_the_order_of_the_request(self, ask: Ask, path: str) -> None:
+        answer = ask(path, text_1=QUERY, text_2=DOCUMENTS)
+        assert set(answer) == {"id", "object", "created", "model", "data", "usage"}
+        assert [score["index"] for score in answer["data"]] == [0, 1, 2]
+        ranked = scores_of(ask("/v1/rerank", query=QUERY, documents=DOCUMENTS))
+        assert {score["index"]: score["score"] for score in answer["data"]} == ranked
+
+    @pytest.mark.parametrize(
+        ("queries", "documents"),
+        [
+            ("text_1", "text_2"),
+            ("queries", "documents"),
+            ("queries", "items"),
+            ("data_1", "data_2"),
+        ],
+    )
+    def test_both_have_several_names(self, ask: Ask, queries: str, documents: str) -> None:
+        answer = ask("/score", **{queries: [QUERY], documents: DOCUMENTS})
+        assert answer["data"] == ask("/score", text_1=QUERY, text_2=DOCUMENTS)["data"]
+
+    def test_as_many_queries_as_documents_go_pair_by_pair(self, ask: Ask) -> None:
+        queries = [QUERY, "old moon", QUERY]
+        together = ask("/score", queries=queries, documents=DOCUMENTS)
+        alone = [
+            ask("/score", queries=query, documents=document)
+            for query, document in zip(queries, DOCUMENTS, strict=True)
+        ]
+        assert [score["score"] for score in together["data"]] == [
+            one["data"][0]["score"] for one in alone
+        ]
+        tokens = sum(one["usage"]["total_tokens"] for one in alone)
+        assert together["usage"]["total_tokens"] == tokens
+
+    def test_nothing_gives_nothing(self, ask: Ask) -> None:
+        assert ask("/score", queries=[], documents=[])["data"] == []
+        assert ask("/score", queries="a", documents=[])["data"] == []
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"text_1": ["a", "b"], "text_2": ["a", "b", "c"]}, "text_1"),
+            ({"queries": [], "documents": ["a"]}, "queries"),
+            ({"queries": "a"}, "documents"),
+            ({"documents": "a"}, "queries"),
+            ({"text_1": [{"image": "a"}], "text_2": "b"}, "text_1[0].text"),
+        ],
+    )
+    def test_what_does_not_go_together_is_named(
+        self, tiny_client: httpx.Client, body: object, field: str
+    ) -> None:
+        response = tiny_client.post("/score", json=body)
+        assert response.status_code == 422
+        assert response.json()["error"]["param"] == field
+
+    def test_use_activation_false_gives_logits(self, ask: Ask) -> None:
+        body = {"text_1": QUERY, "text_2": DOCUMENTS}
+        logits = [score["score"] for score in ask("/score", **body, use_activation=False)["data"]]
+        raw = scores_of(ask("/rerank", query=QUERY, documents=DOCUMENTS, raw_scores=True))
+        assert dict(enumerate(logits)) == raw
+
+
+def test_the_body_tells_dialects_apart_however_it_is_spelled(tiny_client: httpx.Client) -> None:
+    def is_tei(content: bytes) -> bool:
+        return isinstance(tiny_client.post("/rerank", content=content).json(), list)
+
+    assert is_tei(b'{"texts": ["a"], "query": "b"}')
+    assert is_tei(b'\xef\xbb\xbf{"query": "\\ud800", "texts": ["a"]}')
+    assert is_tei(b'{"query": "b", "texts": ["a"], "documents": null}')
+    assert not is_tei(b'{"query": "\\"texts\\"", "documents": ["\\"texts\\""]}')
+    assert not is_tei(b'{"query": "b", "documents": ["a"], "texts": ["a"]}')
+    assert not is_tei(b'{"query": "b", "documents": ["a"], "texts": null}')
+    assert not is_tei(b'{"query": "b", "documents": [{"text": "a", "texts": ["c"]}]}')
+
+
+def test_what_is_too_large_is_named_as_the_dialect_does(tiny_client: httpx.Client) -> None:
+    many, long = ["a"] * 1001, ["a" * 20_001]
+    for path, field in (("/v1/reranking", "input"), ("/rerank", "texts")):
+        for texts, place in ((many, "documents"), (long, f"{field}[0]")):
+            content = json.dumps({"query": "b", field: texts})
+            response = tiny_client.post(path, content=content)
+            assert response.status_code == 413
+            assert place in response.text
