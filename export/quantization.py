@@ -8,6 +8,7 @@ import onnx
 from onnxruntime.transformers import optimizer
 
 from ranklet.runtime.manifest import Precision, ProcessorFamily
+from ranklet.runtime.sessions import EXACT_PRODUCTS
 
 from .graph_file import load_graph, save_graph
 from .recipes import Recipe
@@ -42,7 +43,7 @@ VARIANTS: dict[str, VariantSpec] = {
             "int8",
             "avx2",
             "7-bit weights, a scale an output",
-            {"session.x64quantprecision": "1"},
+            EXACT_PRODUCTS,
         ),
         VariantSpec("fp16", "fp16", "cuda", "fused, 16-bit weights and activations"),
     )

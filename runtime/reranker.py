@@ -14,13 +14,13 @@ from .arrays import Float32Array
 from .bundle import Choice, check_file, choose_variant
 from .errors import InputError, ProviderError
 from .manifest import Manifest, read_manifest
-from .processor import detect_processor, usable_cores
+from .processor import Processor, detect_processor, usable_cores
 from .prompt import open_encoder
 from .ranking import RankedDocument, activate, rank
 from .scheduler import PairScores, Scheduler, StageTimes
 from .score_cache import CachedScorer, ScoreCache
 from .scoring import CpuScorer, CudaScorer, Scorer
-from .sessions import cpu_session, cuda_is_available, cuda_session
+from .sessions import EXACT_PRODUCTS, cpu_session, cuda_is_available, cuda_session
 from .tokenization import WINDOW_CUT, Cut
 
 _CUDA_WORKERS = 2
@@ -229,16 +229,16 @@ def _choose_scorer(folder: Path, manifest: Manifest, name: str | None) -> tuple[
     processor = detect_processor()
     choice = choose_variant(manifest, processor, cuda=cuda_is_available(), name=name)
     try:
-        return choice, _open_scorer(folder, manifest, choice)
+        return choice, _open_scorer(folder, manifest, choice, processor)
     except ProviderError as error:
         if name is not None:
             raise
         logging.getLogger(__name__).warning("%s; scoring on the CPU instead", error)
     choice = choose_variant(manifest, processor)
-    return choice, _open_scorer(folder, manifest, choice)
+    return choice, _open_scorer(folder, manifest, choice, processor)
 
 
-def _open_scorer(folder: Path, manifest: Manifest, choice: Choice) -> Scorer:
+def _open_scorer(folder: Path, manifest: Manifest, choice: Choice, processor: Processor) -> Scorer:
     """Open tokenizer and graph at the same time: each takes about half of the start."""
     with ThreadPoolExecutor(1) as pool:
         tokenizer = pool.submit(
@@ -251,7 +251,12 @@ def _open_scorer(folder: Path, manifest: Manifest, choice: Choice) -> Scorer:
         graph, *_ = [check_file(folder, file) for file in choice.variant.files]
         if choice.variant.processors == "cuda":
             return CudaScorer(cuda_session(graph), tokenizer.result(), manifest.graph_inputs)
-        return CpuScorer(cpu_session(graph), tokenizer.result(), manifest.graph_inputs)
+        # A variant for other processors gives the same scores here, if more slowly.
+        options = {} if processor.has_dot_product else EXACT_PRODUCTS
+        session = cpu_session(
+            graph, options=options if choice.variant.processors == "int8-dot" else {}
+        )
+        return CpuScorer(session, tokenizer.result(), manifest.graph_inputs)
 
 
 def _nothing_to_score() -> Future[PairScores]:

@@ -16,6 +16,7 @@ import ranklet
 from ranklet import RankedDocument, Reranker
 from ranklet.runtime.errors import ClosedError, InputError, ScoringError
 from ranklet.runtime.manifest import read_manifest
+from ranklet.runtime.processor import Processor
 from ranklet.runtime.scheduler import Scheduler
 from ranklet.runtime.scoring import (
     CpuScorer,
@@ -24,7 +25,7 @@ from ranklet.runtime.scoring import (
     batches_under_budget,
     pad_pairs,
 )
-from ranklet.runtime.sessions import cpu_session
+from ranklet.runtime.sessions import EXACT_PRODUCTS, cpu_session
 from ranklet.runtime.tokenization import Cut, EncodedQuery, PairEncoder
 
 TINY = Path(__file__).parent / "tiny/bundle"
@@ -407,3 +408,25 @@ def test_a_window_that_the_model_does_not_have_is_refused(
 ) -> None:
     with pytest.raises(InputError, match="window_tokens must be from 16 to"):
         Reranker.open(tiny_bundle, window_tokens=window_tokens)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [({"avx2"}, EXACT_PRODUCTS), ({"avx2", "avx_vnni"}, {})]
+)
+def test_a_variant_for_other_processors_is_computed_exactly(
+    flags: set[str], expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[dict[str, str]] = []
+
+    def record(graph: Path, *, options: dict[str, str]) -> object:
+        opened.append(options)
+        return cpu_session(graph, options=options)
+
+    processor = Processor("x86_64", frozenset(flags))
+    monkeypatch.setattr("ranklet.runtime.reranker.detect_processor", lambda: processor)
+    monkeypatch.setattr("ranklet.runtime.reranker.cpu_session", record)
+    with Reranker.open(TINY, variant="int8") as reranker:
+        assert reranker.score(QUERY, DOCUMENTS).shape == (6,)
+    with Reranker.open(TINY, variant="int8-avx2"):
+        pass
+    assert opened == [expected, {}]
