@@ -57,7 +57,7 @@ def cpu_session(graph: Path, *, options: dict[str, str] | None = None) -> ort.In
 
 
 def cpu_settings(options: dict[str, str] | None = None) -> ort.SessionOptions:
-    """Give the settings for single-threaded runs, with ``options`` as ``cpu_session`` takes them."""
+    """Give the settings for single-threaded runs; ``options`` as in ``cpu_session``."""
     settings = ort.SessionOptions()
     # Parallelism comes from many pairs at once, not from within one: no barriers, no spinning.
     settings.intra_op_num_threads = 1
