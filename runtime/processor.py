@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
-_CGROUP = Path("/sys/fs/cgroup")
+CGROUP = Path("/sys/fs/cgroup")
 
 _DOT_PRODUCT_FLAGS = frozenset(
     {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "FEAT_DotProd"},
@@ -90,7 +90,7 @@ def usable_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     else:  # macOS has no affinity mask
         cores = os.cpu_count() or 1
-    quota = cgroup_quota(_CGROUP)
+    quota = cgroup_quota(CGROUP)
     return max(1, cores if quota is None else min(cores, math.floor(quota)))
 
 

@@ -64,6 +64,6 @@ def test_workers_follow_quota_and_affinity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, expected: int | None
 ) -> None:
     (tmp_path / "cpu.max").write_text(f"{limit} 100000\n")
-    monkeypatch.setattr(processor, "_CGROUP", tmp_path)
+    monkeypatch.setattr(processor, "CGROUP", tmp_path)
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert usable_cores() == (affinity if expected is None else expected)

@@ -38,6 +38,7 @@ _COMMANDS = {
     "bundle": ("ranklet.runtime.bundle_command", "carry a bundle to a device as one file"),
     "bench": ("ranklet.runtime.bench_command", "measure how fast a bundle is on this machine"),
     "eval": ("ranklet.evaluation.command", "measure ranking quality on a test collection"),
+    "doctor": ("ranklet.service.doctor_command", "say what this machine runs and what is wrong"),
     "serve": ("ranklet.service.command", "serve models over HTTP at /v1/rerank"),
 }
 

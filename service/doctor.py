@@ -1,0 +1,192 @@
+"""The examination behind ``ranklet doctor``: machine, configuration, bundles, what to do."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from ranklet.runtime.checkup import BundleCheck, check_bundle
+from ranklet.runtime.errors import BundleError
+from ranklet.runtime.machine import Machine, describe_machine
+from ranklet.runtime.manifest import MANIFEST_NAME
+
+from .errors import ModelConfigError, SettingsError
+from .settings import OPTIONS, Settings, parse_settings
+
+_GIBIBYTE = 1 << 30
+
+_MODEL_OPTIONS = {"models", "config", "models_dir", "variant"}
+"""Fields of the settings that lead to models."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What the doctor found."""
+
+    machine: Machine
+    bundles: tuple[BundleCheck, ...]
+    names: dict[str, str]
+    """The folder of the bundle behind each name that callers may use, in full."""
+    problems: tuple[str, ...]
+    """What keeps something from working, each with what to do about it."""
+    advice: tuple[str, ...]
+    """What works but could be better."""
+
+
+def examine(flags: Mapping[str, object], environment: Mapping[str, str]) -> Report:
+    """Examine this machine and what ``ranklet serve`` would do with the same options.
+
+    Without a model among the options, the bundles in ``--models-dir`` are examined.
+
+    Args:
+        flags: As ``parse_settings`` takes them.
+        environment: Likewise.
+    """
+    machine = describe_machine()
+    advice = _advice_on(machine)
+    problems: list[str] = []
+    named = _Named()
+    try:
+        flags = _with_models(flags, environment)
+        settings, problems = _parsed(flags, environment)
+    except SettingsError as error:
+        problems += error.problems
+    else:
+        advice += _advice_on_address(settings)
+        named.folders += [(folder, settings.variant) for folder in settings.models]
+        problems += _configuration_problems(settings, named)
+    bundles = tuple(check_bundle(folder, variant=variant) for folder, variant in named.unique())
+    problems += [bundle.problem for bundle in bundles if bundle.problem is not None]
+    problems += _memory_problems(machine, bundles)
+    found = tuple(dict.fromkeys(problems))
+    return Report(machine, bundles, named.names, found, tuple(advice))
+
+
+@dataclass(slots=True)
+class _Named:
+    """What the options and the configuration lead to, as far as it was understood."""
+
+    folders: list[tuple[Path, str | None]] = field(default_factory=list)
+    """Bundles, each with the variant that is asked for."""
+    names: dict[str, str] = field(default_factory=dict)
+
+    def unique(self) -> list[tuple[Path, str | None]]:
+        """Drop what was named twice, perhaps by different paths."""
+        places = {(folder.resolve(), variant): folder for folder, variant in reversed(self.folders)}
+        return [(folder, variant) for (_, variant), folder in reversed(places.items())]
+
+
+def _parsed(
+    flags: Mapping[str, object], environment: Mapping[str, str]
+) -> tuple[Settings, list[str]]:
+    """Parse the options; where some are wrong, those that lead to the models are tried alone."""
+    try:
+        return parse_settings(flags, environment), []
+    except SettingsError as error:
+        kept = [option for option in OPTIONS if option.field in _MODEL_OPTIONS]
+        settings = parse_settings(
+            {option.field: flags.get(option.field) for option in kept},
+            {option.variable: environment.get(option.variable, "") for option in kept},
+        )
+        return settings, list(error.problems)
+
+
+def _with_models(
+    flags: Mapping[str, object], environment: Mapping[str, str]
+) -> Mapping[str, object]:
+    """Name the installed bundles as models where the options name none.
+
+    Raises:
+        SettingsError: there are none either.
+    """
+    named = [flags.get(name) for name in ("models", "config")]
+    named += [environment.get(name) for name in ("RANKLET_MODEL", "RANKLET_CONFIG")]
+    if any(named):
+        return flags
+    given = flags.get("models_dir") or environment.get("RANKLET_MODELS_DIR")
+    place = Path(str(given or Settings().models_dir))
+    bundles = sorted(str(path.parent) for path in place.glob(f"*/{MANIFEST_NAME}"))
+    if not bundles:
+        message = (
+            f"there is no bundle in {place}: unpack one with `ranklet bundle install FILE`, build "
+            "one with `ranklet export SOURCE`, or name one with --model DIR"
+        )
+        raise SettingsError([message])
+    return {**flags, "models": bundles}
+
+
+def _configuration_problems(settings: Settings, named: _Named) -> list[str]:
+    """Read what ``serve`` would read; adds the bundles and the names that it leads to."""
+    try:
+        from .entries import read_entries  # noqa: PLC0415 - a device that only scores lacks it
+        from .keys import read_api_keys  # noqa: PLC0415 - the same
+    except ModuleNotFoundError as error:
+        fix = "install what serves with: pip install 'ranklet[service]'"
+        return [f"`ranklet serve` needs {error.name}, which is not installed; {fix}"]
+    problems: list[str] = []
+    try:
+        read_api_keys(settings)
+    except SettingsError as error:
+        problems += error.problems
+    try:
+        entries = read_entries(settings)
+    except ModelConfigError as error:
+        return [*problems, *error.problems]
+    except BundleError as error:
+        problems.append(str(error))
+        if settings.config is None:
+            return problems
+        return problems + _configuration_problems(dataclasses.replace(settings, models=()), named)
+    for entry in entries:
+        if entry.spec is None:
+            install = f"install it with: {entry.source.install_command}"
+            problems.append(
+                f"model {entry.name!r}: there is no bundle at {entry.source.bundle}; {install}"
+            )
+        else:
+            named.folders.append((entry.source.bundle, entry.spec.variant))
+            place = str(entry.source.bundle.resolve())
+            named.names |= dict.fromkeys((entry.name, *entry.aliases), place)
+    return problems
+
+
+def _advice_on(machine: Machine) -> list[str]:
+    advice: list[str] = []
+    if machine.quota_cores is not None and machine.quota_cores < 1:
+        advice.append(
+            f"the control group allows {machine.quota_cores:g} of a core, so that every pair waits "
+            "for its next period; allow 1 or more, as with `podman run --cpus 1`"
+        )
+    if {"onnxruntime", "onnxruntime-gpu"} <= machine.versions.keys():
+        advice.append(
+            "onnxruntime and onnxruntime-gpu overwrite each other; keep one: pip uninstall "
+            "onnxruntime onnxruntime-gpu, then pip install the one you want"
+        )
+    if not machine.instruction_sets:
+        advice.append(
+            "the operating system does not tell the processor's instruction sets, so fp32 is "
+            "chosen; name a variant with --variant if you know that it runs"
+        )
+    return advice
+
+
+def _advice_on_address(settings: Settings) -> list[str]:
+    if settings.has_api_keys or settings.host in {"127.0.0.1", "::1", "localhost"}:
+        return []
+    open_to = f"--host is {settings.host} and no API key is set, so that others may call"
+    return [f"{open_to}; set RANKLET_API_KEYS or --api-keys-file"]
+
+
+def _memory_problems(machine: Machine, bundles: tuple[BundleCheck, ...]) -> list[str]:
+    """Compare the variants that would run with the memory there is."""
+    total = machine.memory_bytes
+    if total is None:
+        return []
+    return [
+        f"{bundle.folder}: variant {variant.name} takes {variant.size_bytes / _GIBIBYTE:.1f} GiB, "
+        f"this machine has {total / _GIBIBYTE:.1f} GiB; choose a smaller one with --variant"
+        for bundle in bundles
+        for variant in bundle.variants
+        if variant.name == bundle.chosen and variant.size_bytes > total
+    ]
