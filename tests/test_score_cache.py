@@ -6,6 +6,7 @@ import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_cached_scores_are_the_same_to_the_bit(tiny_bundle: Path, cached: Rerank
 
 def test_everything_that_decides_a_score_is_in_the_key(cached: Reranker) -> None:
     long = "organic soap and yoga mats " * 100
-    readings = [
+    readings: list[tuple[str, dict[str, Any]]] = [
         ("soap", {}),
         ("mats", {}),
         ("soap", {"max_windows": 3}),
@@ -55,9 +56,9 @@ def test_everything_that_decides_a_score_is_in_the_key(cached: Reranker) -> None
         ("soap", {"cut": Cut(pair_tokens=9)}),
     ]
     for query, options in readings:
-        assert cached.submit(query, [long], **options).result().cached == 0  # type: ignore[arg-type]  # each is right for its name
+        assert cached.submit(query, [long], **options).result().cached == 0
     for query, options in readings:
-        assert cached.submit(query, [long], **options).result().cached == 1  # type: ignore[arg-type]  # as above
+        assert cached.submit(query, [long], **options).result().cached == 1
     assert cached.submit("soap", [long + " "]).result().cached == 0
 
 

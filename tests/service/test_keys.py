@@ -102,14 +102,21 @@ def test_without_keys_any_header_is_fine(tiny_client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "keys", "is_warned"),
-    [("127.0.0.1", "", False), ("0.0.0.0", "", True), ("0.0.0.0", "sesame", False)],
+    ("environment", "is_warned"),
+    [
+        ({}, False),
+        ({"RANKLET_HOST": "0.0.0.0"}, True),
+        ({"RANKLET_HOST": "0.0.0.0", "RANKLET_API_KEYS": "sesame"}, False),
+    ],
 )
 def test_an_open_server_says_so(
-    start_server: StartServer, tiny_bundle: Path, log: Path, host: str, keys: str, is_warned: bool
+    start_server: StartServer,
+    tiny_bundle: Path,
+    log: Path,
+    environment: dict[str, str],
+    is_warned: bool,
 ) -> None:
-    environment = {"RANKLET_API_KEYS": keys}
-    start_server("--model", tiny_bundle, "--host", host, environment=environment, log=log)
+    start_server("--model", tiny_bundle, environment=environment, log=log)
     assert ("RANKLET_API_KEYS" in log.read_text()) is is_warned
 
 
@@ -154,7 +161,7 @@ def test_keys_that_no_header_carries_are_named_but_not_shown(tmp_path: Path) -> 
     assert "schl" not in repr(settings)
 
 
-def test_the_keys_are_not_kept(tmp_path: Path) -> None:
+def test_the_keys_are_not_kept() -> None:
     keys = read_api_keys(Settings(api_keys=("sesame",)))
     assert "sesame" not in repr(keys)
     assert keys.admit(["x", "sesame"])
