@@ -61,15 +61,16 @@ clean: ## remove .venv, build folders and caches; the bundles in models/built st
 # The pinned versions, resolved anew; not in the list, since it is rarely wanted.
 constraints:
 	$(MAKE) --silent --no-print-directory constraints/serving.txt constraints/development.txt \
-	  --always-make
+	  constraints/clients.txt --always-make
 
 constraints/serving.txt: REQUIREMENTS = '.[service]' --group test
 constraints/development.txt: REQUIREMENTS = '.[service,export,eval]' --group dev
-constraints/serving.txt constraints/development.txt:
+constraints/clients.txt: REQUIREMENTS = '.[service]' --group test --group clients
+constraints/serving.txt constraints/development.txt constraints/clients.txt:
 	$(PYTHON) -m venv --clear build/venv
 	build/venv/bin/pip install --quiet --upgrade pip setuptools
-	test $(@F) = serving.txt || build/venv/bin/pip install --quiet --constraint constraints/torch.txt \
-	  torch $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
+	test $(@F) != development.txt || build/venv/bin/pip install --quiet \
+	  --constraint constraints/torch.txt torch $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
 	build/venv/bin/pip install --quiet $(REQUIREMENTS)
 	{ echo '# Versions that are tested together. Renew with: make constraints'; \
 	  build/venv/bin/pip freeze --all | grep -Eiv '^(ranklet|torch|nvidia-.*|cuda-.*|triton)( |=)'; } > $@.new

@@ -9,10 +9,6 @@ import pytest
 
 MODEL = "jina-reranker-v1-base-en"
 
-# Else LiteLLM looks up the model's window at huggingface.co, to know a price.
-_FREE = {"litellm_provider": "huggingface", "mode": "rerank", "max_tokens": 512}
-litellm.register_model({f"huggingface/{MODEL}": _FREE})
-
 PROVIDERS = [
     ("cohere", ""),
     ("cohere", "/v1/rerank"),
