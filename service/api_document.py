@@ -13,7 +13,7 @@ import msgspec
 from ranklet import __version__
 
 from .answers import JSON, ErrorBody
-from .api_responses import ERRORS, Schema, any_of, failures, success
+from .api_responses import RANKING_ERRORS, Schema, any_of, failures, success
 from .dialect import Dialect, dialects_by_path
 from .info import Info
 from .model_routes import MODELS_PATH, RELOAD_PATH, ModelList
@@ -31,6 +31,9 @@ _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
+
+
+_RANKING_ERRORS = (400, 401, 404, 413, 422, 429, 500, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ def _rerank_operation(
         "operationId": _operation_id("post", path),
         "security": _security(),
         "requestBody": {"required": True, "content": {JSON: body}},
-        "responses": success(answer, headers=headers) | failures(ERRORS, error),
+        "responses": success(answer, headers=headers) | failures(RANKING_ERRORS, error),
     }
 
 

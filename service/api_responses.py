@@ -1,6 +1,7 @@
 """The answers that the OpenAPI document describes: statuses, bodies, headers and examples."""
 
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from .answers import JSON
@@ -11,12 +12,16 @@ ERRORS = {
     400: "The body is not JSON or not UTF-8, or holds nothing to rank where that is an error.",
     401: "API keys are set, and none of them was sent.",
     404: "No model of that name; the message lists those that there are.",
+    409: "The configuration has problems, which the message lists; what ran before still runs.",
+    409: "The configuration has problems; the message lists them, and nothing has changed.",
     413: "More documents, characters or bytes than the limits allow.",
     422: "A field is missing or has a wrong value; the message names it.",
     429: "Too many pairs are waiting.",
     500: "The server failed; its log has the details.",
     503: "The model is being loaded, or has not been installed: then the message says how.",
 }
+
+RANKING_ERRORS = tuple(status for status in ERRORS if status != HTTPStatus.CONFLICT)
 
 _RETRIED = frozenset({429, 503})
 """Statuses whose answers say when to try again."""

@@ -64,7 +64,7 @@ def test_everything_has_words(document: dict[str, Any]) -> None:
 
 def test_every_status_of_ours_is_described(document: dict[str, Any]) -> None:
     described = {int(status) for status in document["paths"]["/v1/rerank"]["post"]["responses"]}
-    unseen = {499}  # the caller has left
+    unseen = {409, 499}  # of reloading; the caller has left
     assert {answer.status for answer in ANSWERS.values()} | {200} == described | unseen
 
 
@@ -86,7 +86,7 @@ def test_questions_are_answered_as_described(
     document: dict[str, Any], tiny_client: httpx.Client
 ) -> None:
     for path, method, operation in operations(document):
-        if method == "get":
+        if method == "get" and path != "/metrics":
             answer = tiny_client.get(path).json()
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
             fields = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
