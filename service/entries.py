@@ -45,15 +45,10 @@ def read_entries(settings: Settings) -> tuple[CatalogEntry, ...]:
         BundleError: a ``--model`` is not there, not a bundle or without the variant.
         ModelConfigError: lists all problems of the configuration.
     """
-    entries = [_named_bundle(folder, settings) for folder in settings.models]
-    problems: list[str] = []
-    if settings.config is not None:
-        for model in read_model_configs(settings.config):
-            try:
-                entries.append(_configured(model, settings))
-            except (UnresolvableError, BundleError) as error:
-                problems.append(f"{model.place}: {error}")
-    problems += _name_problems(entries)
+    bundles = [_named_bundle(folder, settings) for folder in settings.models]
+    configured, problems = _configured_models(settings)
+    problems += _name_problems(bundles, configured)
+    entries = [*bundles, *configured]
     problems += _memory_problems(entries, settings)
     if problems:
         raise ModelConfigError(problems)
@@ -85,6 +80,19 @@ def _named_bundle(folder: Path, settings: Settings) -> CatalogEntry:
         spec=specify(folder, manifest, variant=settings.variant, workers=settings.workers),
         activation=manifest.output_activation,
     )
+
+
+def _configured_models(settings: Settings) -> tuple[list[CatalogEntry], list[str]]:
+    if settings.config is None:
+        return [], []
+    models, problems = read_model_configs(settings.config)
+    entries: list[CatalogEntry] = []
+    for model in models:
+        try:
+            entries.append(_configured(model, settings))
+        except (UnresolvableError, BundleError) as error:
+            problems.append(f"{model.place}: {error}")
+    return entries, problems
 
 
 def _configured(model: ConfiguredModel, settings: Settings) -> CatalogEntry:
@@ -131,10 +139,15 @@ def _activation(config: ModelConfig, manifest: Manifest | None) -> Activation:
     return "sigmoid" if manifest is None else manifest.output_activation
 
 
-def _name_problems(entries: list[CatalogEntry]) -> list[str]:
-    names = [name for entry in entries for name in (entry.name, *entry.aliases)]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    return [f"more than one model is called {name!r}" for name in repeated]
+def _name_problems(bundles: list[CatalogEntry], configured: list[CatalogEntry]) -> list[str]:
+    """Find names that a ``--model`` shares; files have been compared with each other already."""
+    taken = {name for entry in configured for name in (entry.name, *entry.aliases)}
+    problems: list[str] = []
+    for entry in bundles:
+        if entry.name in taken:
+            problems.append(f"more than one model is called {entry.name!r}, one with --model")
+        taken.add(entry.name)
+    return problems
 
 
 def _memory_problems(entries: list[CatalogEntry], settings: Settings) -> list[str]:

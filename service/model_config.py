@@ -15,7 +15,6 @@ from typing import Annotated, Literal
 import msgspec
 import yaml
 
-from .errors import ModelConfigError
 from .yaml_reader import NULL, NodeReader, line_of
 
 _SUFFIXES = (".yaml", ".yml")
@@ -81,28 +80,26 @@ class ConfiguredModel:
         return f"{self.file}:{self.line}"
 
 
-def read_model_configs(path: Path) -> list[ConfiguredModel]:
+def read_model_configs(path: Path) -> tuple[list[ConfiguredModel], list[str]]:
     """Read a file, or all YAML files of a folder in the order of their names.
 
-    Raises:
-        ModelConfigError: lists all problems of all files.
+    Returns:
+        The models that are sound, and what is wrong with the others.
     """
     problems: list[str] = []
     models: list[ConfiguredModel] = []
-    for file in _files(path):
+    for file in _files(path, problems):
         models += _read_file(file, problems)
     _check_names(models, problems)
-    if problems:
-        raise ModelConfigError(problems)
-    return models
+    return models, problems
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, problems: list[str]) -> list[Path]:
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
     if not files:
-        raise ModelConfigError([f"{path} holds no {' or '.join(_SUFFIXES)} file"])
+        problems.append(f"{path} holds no {' or '.join(_SUFFIXES)} file")
     return files
 
 

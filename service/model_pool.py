@@ -25,6 +25,8 @@ from .model_spec import ModelSpec
 
 _log = logging.getLogger(__name__)
 
+_CLOSED = "the server is shutting down"
+
 
 @dataclass(eq=False, slots=True)
 class _Slot:
@@ -121,8 +123,7 @@ class ModelPool:
     def _touch(self, spec: ModelSpec) -> _Slot:
         """Give the model's slot as the most recently used one, and start loading if need be."""
         if self._is_closed:
-            message = "the server is shutting down"
-            raise ClosedError(message)
+            raise ClosedError(_CLOSED)
         slot = self._slots.pop(spec, None)
         if slot is None or (slot.failure and time.monotonic() >= slot.retry_at):
             slot = _Slot(spec)
@@ -142,7 +143,7 @@ class ModelPool:
             slot.held_bytes = slot.spec.size_bytes
         started = time.monotonic()
         try:
-            slot.reranker = await asyncio.to_thread(self._open_reranker, slot.spec)
+            slot.reranker = await self._in_thread(slot.spec)
         except Exception as error:  # noqa: BLE001 - whoever waits for the model hears of it
             if not isinstance(error, RankletError):
                 _log.exception("loading %s failed", slot.spec.bundle)
@@ -153,6 +154,11 @@ class ModelPool:
             _log.debug("loaded %s in %.1f s", slot.spec.bundle, time.monotonic() - started)
             self._changed.set()
         self._unload_if_unused(slot)
+
+    async def _in_thread(self, spec: ModelSpec) -> Reranker:
+        if self._is_closed:
+            raise ClosedError(_CLOSED)
+        return await asyncio.to_thread(self._open_reranker, spec)
 
     async def _make_room(self, size: int) -> None:
         if self._max_bytes is None:

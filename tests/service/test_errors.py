@@ -35,9 +35,11 @@ from ranklet.service.errors import (
     FieldError,
     MalformedBodyError,
     ModelConfigError,
+    ModelLoadError,
     ModelNotInstalledError,
     NotReadyError,
     QueueFullError,
+    ReloadError,
     SettingsError,
     TooLargeError,
     UnauthorizedError,
@@ -210,23 +212,21 @@ def test_a_client_that_leaves_frees_its_places(
     eventually(lambda: post(full).status_code == 200)
 
 
-def test_a_model_that_is_being_loaded_is_503(tiny_bundle: Path) -> None:
-    """Without its lifespan the application never loads a model."""
+def test_readiness_is_503_until_models_are_loaded(tiny_bundle: Path) -> None:
+    """Without its lifespan the application loads no model by itself."""
     app = create_app(Settings(models=(tiny_bundle,)))
 
     async def ask() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app)  # type: ignore[arg-type]  # Litestar types scopes closer
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
             return [
-                await client.post("/v1/rerank", json={"query": "a", "documents": ["b"]}),
                 await client.get("/readyz"),
                 await client.get("/healthz"),
             ]
 
-    ranking, readiness, health = asyncio.run(ask())
-    for response in (ranking, readiness):
-        check_error(response, 503, "model_loading")
-        assert response.headers["retry-after"] == "1"
+    readiness, health = asyncio.run(ask())
+    check_error(readiness, 503, "model_loading")
+    assert readiness.headers["retry-after"] == "1"
     assert health.status_code == 200
 
 
@@ -271,6 +271,8 @@ LEAVES: list[tuple[RankletError, int]] = [
     (SettingsError(["x"]), 500),
     (ModelConfigError(["x", "y"]), 500),
     (AddressError("host", 1, reason="x"), 500),
+    (ReloadError(["x"]), 409),
+    (ModelLoadError(Path("x"), reason="y"), 503),
     (ModelNotInstalledError("x", bundle=Path("y"), command="z"), 503),
     (NotReadyError("x"), 503),
     (ClosedError("x"), 503),
@@ -287,7 +289,7 @@ def test_status_of_every_error(error: RankletError, status: int) -> None:
     assert ("Retry-After" in response.headers) is (type(error) in RETRIED)
 
 
-RETRIED = (OverloadedError, QueueFullError, NotReadyError, ClosedError)
+RETRIED = (OverloadedError, QueueFullError, ModelLoadError, NotReadyError, ClosedError)
 
 
 def test_no_error_is_forgotten_above() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranklet.runtime.errors import BundleFileMissingError
+from ranklet.runtime.manifest import read_manifest
 from ranklet.service.catalog import build_catalog
 from ranklet.service.errors import ModelConfigError, ModelNotInstalledError
 from ranklet.service.model_config import ConfiguredModel, read_model_configs
@@ -25,14 +26,17 @@ def write(folder: Path, text: str, name: str = "model.yaml") -> Path:
 
 
 def read_one(file: Path) -> ConfiguredModel:
-    [model] = read_model_configs(file)
+    [model], problems = read_model_configs(file)
+    assert not problems
     return model
 
 
 def problems_of(path: Path) -> tuple[str, ...]:
+    problems = tuple(read_model_configs(path)[1])
     with pytest.raises(ModelConfigError) as caught:
-        read_model_configs(path)
-    return caught.value.problems
+        build_catalog(Settings(config=path))
+    assert set(problems) <= set(caught.value.problems)
+    return problems
 
 
 def active(*comments: str) -> str:
@@ -109,6 +113,21 @@ def test_with_type_flashrank_it_must_be_installed(
             "cross-encoder/ms-marco-TinyBERT-L2-v2",
             "ms-marco-TinyBERT-L-2-v2",
         ),
+        # `type` decides between the aliases, whichever is written.
+        (
+            "flashrank",
+            "cross-encoder",
+            "fr-CA",
+            "antoinelouis/crossencoder-camembert-base-mmarcoFR",
+            "crossencoder-camembert-base-mmarcoFR",
+        ),
+        (
+            "flashrank",
+            "flashrank",
+            "zh_CN",
+            "flashrank:ms-marco-MultiBERT-L-12",
+            "ms-marco-MultiBERT-L-12",
+        ),
         # Names that LocalAI takes for remote services or for other families by a part of them.
         (
             "jinaai/jina-reranker-v1-tiny-en",
@@ -141,6 +160,18 @@ def test_a_bundle_may_be_named_by_its_folder(tmp_path: Path, tiny_bundle: Path) 
         file = write(tmp_path, f"name: x\nbackend: rerankers\nparameters: {{model: {name}}}\n")
         catalog = build_catalog(Settings(config=file, models_dir=models_dir))
         assert catalog.entries[0].manifest is not None
+
+
+@pytest.mark.parametrize("kind", ["cross-encoder", "flashrank"])
+def test_a_bundle_in_a_folder_is_found_whatever_the_type(
+    tmp_path: Path, tiny_bundle: Path, kind: str
+) -> None:
+    (tmp_path / "cohere-t5-flashrank").symlink_to(tiny_bundle)
+    text = (
+        f"name: x\nbackend: rerankers\ntype: {kind}\nparameters: {{model: cohere-t5-flashrank}}\n"
+    )
+    found = resolve(read_one(write(tmp_path, text)), MODELS)
+    assert found.bundle == tmp_path / "cohere-t5-flashrank"
 
 
 def test_a_checkpoint_may_be_named_by_its_folder(tmp_path: Path) -> None:
@@ -193,6 +224,37 @@ def test_all_problems_of_all_files_with_their_lines(tmp_path: Path) -> None:
     assert "6.txt" not in text
 
 
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("workers: 0", "workers: Expected `int` >= 1"),
+        ("workers: many", "workers: Expected `int | null`"),
+        ("max_length: 15", "max_length: Expected `int` >= 16"),
+        ("preload: maybe", "preload: Expected `bool | null`"),
+        ("long_documents: split", "expected 'truncate' or 'chunk', not 'split'"),
+        ("score: logit", "expected 'sigmoid' or 'raw', not 'logit'"),
+        ("aliases: many", "aliases: Expected `array`"),
+        ("aliases: [*]", 'write "*" in quotes'),
+        ("max_lenght: 9", "did you mean 'max_length'?"),
+    ],
+)
+def test_wrong_options(tmp_path: Path, line: str, problem: str) -> None:
+    text = f"name: a\nbackend: rerankers\nparameters: {{model: cross-encoder}}\n{line}\n"
+    [found] = problems_of(write(tmp_path, text))
+    assert ":4: " in found
+    assert problem in found
+
+
+def test_aliases_are_text_and_unique(tmp_path: Path) -> None:
+    text = "name: {}\nbackend: rerankers\nparameters: {{model: cross-encoder}}\naliases: [{}]\n"
+    write(tmp_path, text.format("a", '1.10, no, "*"'), "1.yaml")
+    assert read_one(tmp_path).config.aliases == ("1.10", "no", "*")
+    write(tmp_path, text.format("b", '"*", b, c'), "2.yaml")
+    first, second = problems_of(tmp_path)
+    assert "'*' is configured in" in first
+    assert "'b' is configured in" in second
+
+
 def test_two_models_of_one_name_are_a_problem(tmp_path: Path) -> None:
     text = "name: a\nbackend: rerankers\nparameters: {model: cross-encoder}\n"
     write(tmp_path, text, "1.yaml")
@@ -221,8 +283,14 @@ def test_what_looks_like_a_number_or_a_boolean_is_text(tmp_path: Path) -> None:
 def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     file = tmp_path_factory.mktemp("any") / "model.yaml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
-    with pytest.raises(ModelConfigError):
-        read_model_configs(file)
+    assert read_model_configs(file)[1]
+
+
+def test_a_name_of_a_bundle_and_of_a_file_is_a_problem(tmp_path: Path, tiny_bundle: Path) -> None:
+    name = read_manifest(tiny_bundle).name
+    text = f"name: {name}\nbackend: rerankers\nparameters: {{model: cross-encoder}}\n"
+    with pytest.raises(ModelConfigError, match="one with --model"):
+        build_catalog(Settings(models=(tiny_bundle,), config=write(tmp_path, text)))
 
 
 def test_a_missing_bundle_is_an_error_with_a_way_out(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_settings_do_not_wait_for_the_web_framework() -> None:
 
 def test_the_service_never_imports_what_exports(tiny_bundle: Path) -> None:
     code = """
-import sys
+import asyncio, sys
 from pathlib import Path
 from ranklet.service.app import create_app
 from ranklet.service.catalog import build_catalog
@@ -182,10 +182,12 @@ from ranklet.service.settings import Settings
 import ranklet.service.server
 settings = Settings(models=(Path(sys.argv[1]),))
 create_app(settings)
-catalog = build_catalog(settings)
-catalog.load()
-assert catalog.is_ready
-catalog.close()
+async def load() -> None:
+    catalog = build_catalog(settings)
+    await catalog.load()
+    assert catalog.is_ready
+    await catalog.close()
+asyncio.run(load())
 print(*sys.modules)
 """
     command = [sys.executable, "-W", "error", "-c", code, str(tiny_bundle)]
