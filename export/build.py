@@ -1,25 +1,26 @@
-"""The stages that convert: torch graph, pruning, variants, verification."""
+"""The stages that convert: graph, pruning, variants, verification."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
 from ranklet import __version__
-from ranklet.runtime.manifest import Manifest, Variant, VariantReport, Verification
+from ranklet.runtime.manifest import Manifest, Precision, Variant, VariantReport, Verification
 
 from .checksum import describe_file
-from .errors import ParityError
-from .graph_file import graph_inputs, load_graph, save_graph
+from .errors import ExportError, ParityError
+from .graph_file import load_graph, save_graph
 from .job import Job
-from .original import Original, convert
+from .onnx_original import import_graph, renew_operators
 from .pruning import prune_to_first_token
 from .quality_gate import QualityGate
 from .quantization import VARIANTS, VariantSpec, build_variant
 from .recipes import RECIPES, Recipe
-from .request import AUTO_RECIPE, RECIPE_NAMES, REFERENCE
+from .reference import Original
+from .request import AUTO_RECIPE, RECIPE_NAMES, REFERENCE, SOURCE_VARIANT
 from .verification import (
     MAX_DIFFERENCE_FP16,
     MAX_DIFFERENCE_FP32,
@@ -31,7 +32,8 @@ from .verification_text import load_pairs
 _VERIFICATION_SECONDS = 300.0
 """For torch and all variants together."""
 
-_TOOLS = ("onnx", "onnxruntime", "optimum", "optimum-onnx", "tokenizers", "torch", "transformers")
+_TOOLS = ("onnx", "onnxruntime", "tokenizers")
+_TORCH_TOOLS = ("optimum", "optimum-onnx", "torch", "transformers")
 
 
 def build_bundle(job: Job) -> Manifest:
@@ -42,10 +44,12 @@ def build_bundle(job: Job) -> Manifest:
         ParityError: a variant does not rank as the torch model does.
     """
     texts = load_pairs(job.request.verify_pairs)
-    seconds = _VERIFICATION_SECONDS / (1 + len(job.request.variants))
-    original = convert(job.checkpoint, texts, job.work, job.stages, seconds=seconds)
-    inputs, pruned = _prune(job)
-    variants = {name: _first_sound(job, name, original) for name in job.request.variants}
+    seconds = _VERIFICATION_SECONDS / (1 + len(job.variants))
+    original = _make_original(job, texts, seconds)
+    kept = {SOURCE_VARIANT: _keep_source(job, original)} if SOURCE_VARIANT in job.variants else {}
+    derived = [name for name in job.variants if name not in kept]
+    pruned = bool(derived) and _prune(job)
+    variants = kept | {name: _first_sound(job, name, original) for name in derived}
     verification = Verification(
         pairs=len(original.pairs),
         logit_std=float(original.logits.std()),
@@ -59,14 +63,14 @@ def build_bundle(job: Job) -> Manifest:
         source=job.checkpoint.source,
         architecture=job.checkpoint.architecture,
         window_tokens=job.checkpoint.window_tokens,
-        graph_inputs=inputs,
+        graph_inputs=original.graph_inputs,
         tokenizer=describe_file(job.work.tokenizer),
         variants=variants,
         output_activation=job.checkpoint.activation,
         logit=job.checkpoint.head.description,
         prompt=job.checkpoint.prompt,
         first_token_pruned=pruned,
-        tool_versions=_tool_versions(),
+        tool_versions=_tool_versions(job),
         verification=verification,
     )
     if not job.request.verify_data:
@@ -76,15 +80,41 @@ def build_bundle(job: Job) -> Manifest:
     )
 
 
-def _prune(job: Job) -> tuple[tuple[str, ...], bool]:
-    """Write the plain graph; gives its inputs and whether it could be pruned."""
+def _make_original(job: Job, texts: Sequence[tuple[str, str]], seconds: float) -> Original:
+    """Write the graph, made by torch or by somebody else, and score with the original."""
+    graph = job.checkpoint.graph
+    if graph is not None:
+        return import_graph(job.checkpoint, graph, texts, job.work, job.stages, seconds=seconds)
+    from .original import convert  # noqa: PLC0415 - needs torch
+
+    return convert(job.checkpoint, texts, job.work, job.stages, seconds=seconds)
+
+
+def _keep_source(job: Job, original: Original) -> Variant:
+    """Take a ready graph as it is."""
+    graph = job.checkpoint.graph
+    if graph is None:
+        message = "there is no ready graph to keep"
+        raise ExportError(message)
+    spec = VariantSpec(SOURCE_VARIANT, graph.precision, graph.processors, "as found")
+    target = job.work.bundle / f"{spec.name}.onnx"
+    with job.stages.stage(f"Keep {graph.path.name} as {spec.name}"):
+        paths = save_graph(load_graph(job.work.exported_graph), target, mapped_weights=True)
+    files = tuple(describe_file(path) for path in paths)
+    report = _verify(job, spec, target, original)
+    return Variant(spec.precision, spec.processors, files, spec.method, report)
+
+
+def _prune(job: Job) -> bool:
+    """Write the plain graph; gives whether it could be pruned."""
     exported = job.work.exported_graph
     with job.stages.stage("Prune it to the first token"):
         model = load_graph(exported)
         shutil.rmtree(exported.parent)
+        renew_operators(job.checkpoint.source.checkpoint, model)
         pruned = prune_to_first_token(model)
         save_graph(model, job.work.plain_graph)
-    return graph_inputs(model), pruned
+    return pruned
 
 
 def _first_sound(job: Job, name: str, original: Original) -> Variant:
@@ -138,24 +168,26 @@ def _require_parity(job: Job, original: Original, variants: Mapping[str, Variant
     The graph that all variants are made of must be right even where it is not among them.
     """
     reports = {name: variant.report for name, variant in variants.items()}
-    if REFERENCE not in reports:
+    if REFERENCE not in reports and reports.keys() != {SOURCE_VARIANT}:
         spec = VARIANTS[REFERENCE]
         reports[REFERENCE] = _verify(job, spec, job.work.plain_graph, original)
     for name, report in reports.items():
         if report is not None and not (report.passed or report.degraded_allowed):
-            raise _parity_error(VARIANTS[name], report)
+            precision = variants[name].precision if name in variants else "fp32"
+            raise _parity_error(name, precision, report)
 
 
-def _parity_error(spec: VariantSpec, report: VariantReport) -> ParityError:
+def _parity_error(name: str, precision: Precision, report: VariantReport) -> ParityError:
     found, measure = report.max_difference, "the largest difference in standard deviations"
-    if spec.precision == "fp32":
-        return ParityError(spec.name, measure=measure, found=found, limit=MAX_DIFFERENCE_FP32)
+    if precision == "fp32":
+        return ParityError(name, measure=measure, found=found, limit=MAX_DIFFERENCE_FP32)
     limit = MAX_DIFFERENCE_FP16
-    if spec.precision == "int8":
+    if precision == "int8":
         found, measure, limit = report.kendall_tau, "Kendall's tau", MIN_KENDALL_TAU
     hint = " (--allow-degraded keeps it)"
-    return ParityError(spec.name, measure=measure, found=found, limit=limit, hint=hint)
+    return ParityError(name, measure=measure, found=found, limit=limit, hint=hint)
 
 
-def _tool_versions() -> dict[str, str]:
-    return {"ranklet": __version__} | {tool: version(tool) for tool in _TOOLS}
+def _tool_versions(job: Job) -> dict[str, str]:
+    tools = (*_TOOLS, *_TORCH_TOOLS) if job.checkpoint.graph is None else _TOOLS
+    return {"ranklet": __version__} | {tool: version(tool) for tool in tools}

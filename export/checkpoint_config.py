@@ -95,6 +95,34 @@ def read_config(source: str, folder: Path, *, template: str | None = None) -> Ch
     )
 
 
+def read_graph_config(source: str, folder: Path, *, labels: int | None) -> CheckpointConfig:
+    """Read what a graph needs that somebody else made of a checkpoint.
+
+    The graph computes by itself: no class has to be known, and no program code of the checkpoint
+    is run.
+
+    Args:
+        source: The model as the user named it.
+        folder: Where the files lie.
+        labels: How many numbers the graph gives; what the configuration says where None.
+
+    Raises:
+        UnsupportedCheckpointError: they cannot be read, or it gives more than two labels.
+    """
+    config = require_file(source, folder, "config.json", Config)
+    tokenizer = read_file(source, folder, "tokenizer_config.json", TokenizerConfig)
+    config.num_labels = labels or config.num_labels
+    head = classifier_head(source, config)
+    return CheckpointConfig(
+        config.architectures[0] if config.architectures else config.model_type,
+        head,
+        None,
+        min(_limits(source, folder, config, tokenizer or TokenizerConfig(), None)),
+        _activation(source, folder, config, head),
+        config.vocab_size,
+    )
+
+
 def _find_template(name: str) -> PromptTemplate:
     if name not in TEMPLATES:
         message = f"--template must be one of {', '.join(TEMPLATES)}, not {name}"

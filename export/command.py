@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import get_args
 
 import msgspec
 
@@ -22,19 +23,24 @@ from .request import (
     MAX_QUALITY_LOSS,
     MIN_PAIRS,
     RECIPE_NAMES,
+    SOURCE_VARIANT,
     ExportRequest,
+    Origin,
 )
 
 _EPILOG = """\
 examples:
   ranklet export models/ranklet-mini
   ranklet export cross-encoder/ms-marco-MiniLM-L6-v2 --revision main
+  ranklet export flashrank:ms-marco-MiniLM-L-12-v2
+  ranklet export Xenova/ms-marco-MiniLM-L-6-v2 --from onnx
   ranklet export ./my-reranker --output /srv/models/mine --variants fp32,int8
 
 Read from the environment for models on the hub: HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
 """
 
-_TOOLS = ("huggingface_hub", "onnx", "optimum", "rich", "scipy", "torch", "transformers")
+_TOOLS = ("huggingface_hub", "onnx", "rich", "scipy", "sympy")
+"""What every export needs; that of weights needs torch, too."""
 
 
 class _Output(msgspec.Struct):
@@ -49,13 +55,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
     parser.epilog = _EPILOG
     parser.add_argument(
-        "source", metavar="SOURCE", help="a folder in Hugging Face layout, or a hub id"
+        "source",
+        metavar="SOURCE",
+        help="a folder in Hugging Face layout, a hub id, flashrank:NAME, or a zip like FlashRank's",
     )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="the bundle's folder (models/built/<name>)"
     )
     parser.add_argument("--name", help="the model's name (that of the folder, or of SOURCE)")
     parser.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
+    parser.add_argument(
+        "--from",
+        dest="origin",
+        choices=get_args(Origin),
+        default="auto",
+        help="import a ready ONNX graph, or convert the weights with torch (the weights, where "
+        "there are safetensors and torch)",
+    )
+    parser.add_argument(
+        "--graph", metavar="FILE", help="which graph to import (onnx/model.onnx, or the only one)"
+    )
     parser.add_argument(
         "--template",
         metavar="NAME",
@@ -64,9 +83,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants",
         type=_words,
-        default=DEFAULT_VARIANTS,
         metavar="LIST",
-        help=f"which graphs to build ({','.join(DEFAULT_VARIANTS)}; fp16 is for CUDA)",
+        help=f"which graphs to build ({','.join(DEFAULT_VARIANTS)}; fp16 is for CUDA, "
+        f"{SOURCE_VARIANT} keeps a ready graph as it is)",
     )
     parser.add_argument(
         "--verify-pairs",
@@ -169,6 +188,8 @@ def _request(arguments: argparse.Namespace) -> ExportRequest:
         output=arguments.output,
         name=arguments.name,
         revision=arguments.revision,
+        origin=arguments.origin,
+        graph=arguments.graph,
         template=arguments.template,
         variants=arguments.variants,
         verify_pairs=arguments.verify_pairs,

@@ -48,15 +48,15 @@ class UnsupportedCheckpointError(ExportError):
 
 
 class ParityError(ExportError):
-    """A graph does not rank as the torch model does."""
+    """A graph does not rank as the original model does."""
 
     def __init__(
         self, variant: str, *, measure: str, found: float, limit: float, hint: str = ""
     ) -> None:
         """Name the ``variant``, give both numbers of ``measure`` and perhaps a way out."""
         super().__init__(
-            f"variant {variant} differs too much from the torch model: {measure} is {found:.3g}, "
-            f"the limit is {limit:g}; nothing was written{hint}"
+            f"variant {variant} differs too much from the original model: {measure} is "
+            f"{found:.3g}, the limit is {limit:g}; nothing was written{hint}"
         )
         self.variant = variant
         self.found = found

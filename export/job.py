@@ -24,6 +24,8 @@ class Job:
     name: str
     """The model's name."""
     request: ExportRequest
+    variants: tuple[str, ...]
+    """What to build, the request's or what suits the source."""
     checkpoint: Checkpoint
     work: WorkFolder
     stages: Stages

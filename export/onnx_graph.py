@@ -5,14 +5,14 @@ it are followed: a name like ``../../etc/passwd`` could bring any file of this m
 bundle.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, TensorProto, numpy_helper
 
-from ranklet.runtime.manifest import ProcessorFamily
+from ranklet.runtime.manifest import Precision, ProcessorFamily
 
 from .errors import UnsupportedCheckpointError
 
@@ -26,6 +26,74 @@ _FOUR_BITS = frozenset({"MatMulBnb4", "MatMulNBits"})
 
 _SEVEN_BITS = 64
 """Signed weights of 7 bits lie in [-64, 64]; products of two of them fit into 16 bits."""
+
+_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+
+_LOGITS_RANK = 2
+"""Logits are of shape (pairs, labels)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyGraph:
+    """A graph that somebody else made of the checkpoint."""
+
+    path: Path
+    precision: Precision
+    processors: ProcessorFamily
+    """Those that compute it right."""
+    labels: int | None
+    """How many numbers it gives for a pair; None where it does not tell."""
+    is_kept: bool = False
+    """Whether the bundle takes it as it is unless asked for other variants."""
+
+
+def describe_graph(source: str, path: Path, *, keep: bool) -> ReadyGraph:
+    """Check that a graph can be imported, and say what it is.
+
+    Args:
+        source: The model as the user named it.
+        path: The ``.onnx`` file.
+        keep: Whether to keep it as it is also where it is in fp32.
+
+    Raises:
+        UnsupportedCheckpointError: it is damaged, or no graph of a cross-encoder in 8-bit integers
+            or 32-bit floats.
+    """
+    model = open_graph(source, path)
+    _require_known_inputs(source, path, model)
+    labels = _count_labels(source, path, model)
+    if _is_quantized(source, model):
+        return ReadyGraph(path, "int8", _integer_family(model), labels, is_kept=True)
+    return ReadyGraph(path, "fp32", "any", labels, is_kept=keep)
+
+
+def input_names(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Name a graph's inputs, without the weights that old graphs list among them."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return tuple(value.name for value in model.graph.input if value.name not in weights)
+
+
+def _require_known_inputs(source: str, path: Path, model: onnx.ModelProto) -> None:
+    unknown = sorted(set(input_names(model)) - _INPUTS)
+    if unknown:
+        found = (
+            f"{path.name} reads {', '.join(unknown)}; the graph of a cross-encoder reads "
+            f"{', '.join(sorted(_INPUTS))}"
+        )
+        raise UnsupportedCheckpointError(source, found)
+
+
+def _count_labels(source: str, path: Path, model: onnx.ModelProto) -> int | None:
+    kind = model.graph.output[0].type.tensor_type
+    if not kind.HasField("shape"):
+        return None
+    if len(kind.shape.dim) != _LOGITS_RANK:
+        found = (
+            f"{path.name} gives {model.graph.output[0].name} of {len(kind.shape.dim)} dimensions "
+            "instead of logits (pairs, labels): it is an encoder without the head that ranks"
+        )
+        raise UnsupportedCheckpointError(source, found)
+    return kind.shape.dim[1].dim_value or None
 
 
 def external_files(source: str, path: Path) -> list[str]:
@@ -60,7 +128,7 @@ def open_graph(source: str, path: Path) -> onnx.ModelProto:
     return model
 
 
-def is_quantized(source: str, model: onnx.ModelProto) -> bool:
+def _is_quantized(source: str, model: onnx.ModelProto) -> bool:
     """Whether a graph computes with 8-bit integers.
 
     Raises:
@@ -74,7 +142,7 @@ def is_quantized(source: str, model: onnx.ModelProto) -> bool:
     return bool(operators & _QUANTIZED)
 
 
-def integer_family(model: onnx.ModelProto) -> ProcessorFamily:
+def _integer_family(model: onnx.ModelProto) -> ProcessorFamily:
     """Tell which processors compute a quantized graph right.
 
     Those with AVX2 but without dot products add two products of 8-bit numbers in 16 bits. That is
@@ -96,7 +164,7 @@ def _read(source: str, path: Path) -> onnx.ModelProto:
     """Read a graph without the weights in other files."""
     try:
         model = onnx.load(path, load_external_data=False)
-    except DecodeError as error:
+    except Exception as error:  # protobuf has many kinds
         found = f"{path.name} is truncated or damaged, or no ONNX graph; fetch it again"
         raise UnsupportedCheckpointError(source, found) from error
     if not model.graph.node or not model.graph.output:
@@ -145,7 +213,7 @@ def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
             yield from _tensors(subgraph)
 
 
-def _subgraphs(attributes: Iterator[AttributeProto]) -> Iterator[GraphProto]:
+def _subgraphs(attributes: Iterable[AttributeProto]) -> Iterator[GraphProto]:
     for attribute in attributes:
         if attribute.type == AttributeProto.GRAPH:
             yield attribute.g

@@ -1,31 +1,15 @@
 """The torch half of an export: the plain graph, and the logits that every graph must reproduce."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-
-from ranklet.runtime.arrays import Float32Array
 from ranklet.runtime.prompt import open_encoder
-from ranklet.runtime.tokenization import EncodedPair
 
 from . import torch_model, torch_tokenizer
 from .checkpoint import Checkpoint
 from .placement import WorkFolder
 from .progress import Stages
 from .quiet import quiet_libraries
-from .request import MIN_PAIRS
-
-
-@dataclass(frozen=True, slots=True)
-class Original:
-    """What the torch model says about the verification pairs."""
-
-    pairs: list[EncodedPair]
-    logits: Float32Array
-    """float32, shape (pairs,)."""
-    graph_inputs: tuple[str, ...]
+from .reference import Original, collect_logits
 
 
 def convert(
@@ -62,13 +46,8 @@ def convert(
         ]
         with stages.stage("Score verification pairs with torch", total=len(pairs)) as advance:
             feeds = (pair.feed(inputs) for pair in pairs)
-            logits: list[float] = []
-            deadline = time.monotonic() + seconds
-            for logit in torch_model.torch_logits(model, feeds):
-                logits.append(logit)
-                advance()
-                if time.monotonic() > deadline and len(logits) >= MIN_PAIRS:
-                    break
+            torch_logits = torch_model.torch_logits(model, feeds)
+            logits = collect_logits(torch_logits, seconds=seconds, on_pair=advance)
         torch_tokenizer.require_same_ids(
             name,
             original,
@@ -77,4 +56,4 @@ def convert(
             window_tokens=checkpoint.window_tokens,
             prompt=checkpoint.prompt,
         )
-    return Original(pairs[: len(logits)], np.array(logits, np.float32), inputs)
+    return Original(pairs[: len(logits)], logits, inputs)

@@ -4,19 +4,24 @@ What is light comes first: a source that is refused, or an output that cannot be
 before the libraries are imported that convert models.
 """
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 from ranklet.runtime.manifest import Manifest
 from ranklet.runtime.placement import place, require_replaceable
 
-from .checkpoint import open_checkpoint
+from .checkpoint import Checkpoint
+from .errors import ExportError, MissingToolError
 from .failures import named_failures
 from .job import Job, QualityPrinter, ReportPrinter
 from .placement import work_folder
 from .progress import Stages
 from .quiet import quiet_libraries
-from .request import ExportRequest
+from .request import DEFAULT_VARIANTS, REFERENCE, SOURCE_VARIANT, ExportRequest
+from .source import open_source
+
+_TORCH_TOOLS = ("optimum", "torch", "transformers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +50,46 @@ def export_bundle(
     request.require_possible()
     with named_failures(output):
         require_replaceable(output)
-        with stages.plain_stage("Check the source"):
-            checkpoint = open_checkpoint(
-                request.source, revision=request.revision, template=request.template
-            )
-        with stages.stage("Import the tools"), quiet_libraries():
-            from .build import build_bundle  # noqa: PLC0415 - torch alone takes seconds
         with work_folder(output) as work, named_failures(output, work.path):
-            job = Job(name, request, checkpoint, work, stages, on_report, on_quality)
+            with stages.plain_stage("Check the source"):
+                checkpoint = open_source(request, work.unpacked)
+                variants = _choose_variants(request, checkpoint)
+            if checkpoint.graph is None:
+                _require_torch()
+            with stages.stage("Import the tools"), quiet_libraries():
+                from .build import build_bundle  # noqa: PLC0415 - torch alone takes seconds
+            job = Job(name, request, variants, checkpoint, work, stages, on_report, on_quality)
             manifest = build_bundle(job)
             with stages.stage("Move the bundle to its place"):
                 place(work, output, manifest)
     return ExportedBundle(output, manifest)
+
+
+def _choose_variants(request: ExportRequest, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Give the variants that are asked for, or those that suit the source.
+
+    Raises:
+        ExportError: the source does not allow one.
+    """
+    graph = checkpoint.graph
+    suitable = (SOURCE_VARIANT,) if graph and graph.is_kept else DEFAULT_VARIANTS
+    variants = request.variants or suitable
+    message = None
+    if graph is None and SOURCE_VARIANT in variants:
+        message = f"--variants {SOURCE_VARIANT} keeps a ready graph, which needs --from onnx"
+    elif graph and graph.precision != "fp32" and variants != (SOURCE_VARIANT,):
+        message = (
+            f"{graph.path.name} is quantized already: take it as it is, with --variants "
+            f"{SOURCE_VARIANT}, or choose an fp32 graph with --graph"
+        )
+    elif request.verify_data and REFERENCE not in variants:
+        message = f"--verify-data compares with {REFERENCE}, which is not among the variants"
+    if message is not None:
+        raise ExportError(message)
+    return variants
+
+
+def _require_torch() -> None:
+    for name in _TORCH_TOOLS:
+        if importlib.util.find_spec(name) is None:
+            raise MissingToolError(name)

@@ -19,6 +19,16 @@ class WorkFolder(placement.WorkFolder):
         return self.bundle / TOKENIZER_NAME
 
     @property
+    def unpacked(self) -> Path:
+        """What lay in an archive."""
+        return self.path / "unpacked"
+
+    @property
+    def original_graph(self) -> Path:
+        """A ready graph as it was found, in a folder that it may share with its data."""
+        return self.path / "original" / "model.onnx"
+
+    @property
     def exported_graph(self) -> Path:
         """The graph as torch exports it, in a folder that it may share with its data."""
         return self.path / "exported" / "model.onnx"
@@ -39,4 +49,5 @@ def work_folder(output: Path) -> Generator[WorkFolder, None, None]:
     with placement.work_folder(output) as work:
         folder = WorkFolder(work.path)
         folder.exported_graph.parent.mkdir()
+        folder.original_graph.parent.mkdir()
         yield folder

@@ -14,7 +14,7 @@ _COLUMNS = ("size", "max diff", "mean diff", "rank tau", "verdict")
 def print_report(
     console: Console, variants: Mapping[str, Variant], verification: Verification
 ) -> None:
-    """Print how each variant compares with the torch model."""
+    """Print how each variant compares with the original model."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("variant")
     for column in _COLUMNS:
@@ -23,8 +23,8 @@ def print_report(
         table.add_row(name, f"{variant.size_bytes / 1e6:.1f} MB", *_measures(variant.report))
     console.print(table)
     console.print(
-        f"Differences to the torch model over {verification.pairs} pairs, in standard deviations "
-        f"of its logits\n({verification.logit_std:.3f}); limits: "
+        f"Differences to the original model over {verification.pairs} pairs, in standard "
+        f"deviations of its logits\n({verification.logit_std:.3f}); limits: "
         f"{verification.max_difference_fp32:g} for fp32, Kendall's tau of "
         f"{verification.min_kendall_tau:g} for int8.",
         highlight=False,

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from .errors import ExportError
 
@@ -14,6 +15,12 @@ REFERENCE = "fp32"
 
 VARIANT_NAMES = (*DEFAULT_VARIANTS, "fp16")
 """All that can be built."""
+
+SOURCE_VARIANT = "source"
+"""A ready graph as it is."""
+
+Origin = Literal["auto", "onnx", "torch"]
+"""What a bundle is made of: a ready graph, or weights that torch converts."""
 
 RECIPE_NAMES = ("tensor", "token", "mixed")
 """How int8 variants can be made, from the fastest to the safest."""
@@ -40,7 +47,8 @@ class ExportRequest:
     """An export, as the command line or a program asks for it."""
 
     source: str
-    """A folder in Hugging Face layout, or a hub id."""
+    """A folder in Hugging Face layout, a hub id, a zip archive in FlashRank's layout, or
+    ``flashrank:`` and one of its names."""
     output: Path | None = None
     """The bundle's folder; ``models/built/<name>`` where None."""
     name: str | None = None
@@ -49,7 +57,13 @@ class ExportRequest:
     """Branch, tag or commit on the hub."""
     template: str | None = None
     """The prompt that a language model was trained to rerank with, by name."""
-    variants: tuple[str, ...] = DEFAULT_VARIANTS
+    origin: Origin = "auto"
+    """``auto`` takes the weights where there are safetensors and torch, else the graph."""
+    graph: str | None = None
+    """Which ``.onnx`` file of the source to import; the usual or only one where None."""
+    variants: tuple[str, ...] | None = None
+    """What suits the source where None: ``DEFAULT_VARIANTS``, or a graph that is quantized already
+    or FlashRank's as it is."""
     verify_pairs: int | None = None
     """How many pairs to verify with; as many as fit five minutes where None."""
     allow_degraded: bool = False
@@ -68,11 +82,15 @@ class ExportRequest:
             ExportError: the name cannot be that of a folder.
         """
         output = None if self.output is None else self.output.expanduser().resolve()
-        name = self.name or (output or Path(self.source).expanduser().resolve()).name
+        name = self.name or (output.name if output else self._source_name())
         if not _NAME.fullmatch(name):
             message = f"{name!r} is no name for a model: use letters, digits and . _ + -"
             raise ExportError(message)
         return name, output or (BUILT / name).resolve()
+
+    def _source_name(self) -> str:
+        source = Path(self.source.removeprefix("flashrank:")).expanduser().resolve()
+        return source.stem if source.suffix == ".zip" else source.name
 
     def require_possible(self) -> None:
         """Check the variants and what they are measured with before anything is fetched or built.
@@ -81,10 +99,16 @@ class ExportRequest:
             ExportError: a variant is unknown, there is none, or fp32 is missing that the others are
             measured against.
         """
-        unknown = [name for name in self.variants if name not in VARIANT_NAMES]
+        if self.origin == "torch" and self.graph is not None:
+            message = "--graph names a ready graph: leave out --from torch"
+            raise ExportError(message)
+        if self.variants is None:
+            return
+        known = (*VARIANT_NAMES, SOURCE_VARIANT)
+        unknown = [name for name in self.variants if name not in known]
         if unknown or not self.variants:
             found = ", ".join(unknown) or "none"
-            message = f"the variants are {', '.join(VARIANT_NAMES)}, not {found}"
+            message = f"the variants are {', '.join(known)}, not {found}"
             raise ExportError(message)
         if self.verify_data and REFERENCE not in self.variants:
             message = f"--verify-data compares with {REFERENCE}: add it to --variants"

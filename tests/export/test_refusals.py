@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 
-from ranklet.export.checkpoint import open_checkpoint
+from ranklet.export.checkpoint import Checkpoint
 from ranklet.export.errors import SourceNotFoundError, UnsupportedCheckpointError
+from ranklet.export.request import ExportRequest
+from ranklet.export.source import open_source
 
 pytestmark = pytest.mark.torch
 
 Spoil = Callable[[Path], object]
+
+
+def open_checkpoint(source: str, *, revision: str | None = None) -> Checkpoint:
+    return open_source(ExportRequest(source, revision=revision), Path("unused"))
 
 
 def edit(name: str, **changes: Any) -> Spoil:  # noqa: ANN401 - any JSON
@@ -155,7 +161,7 @@ def test_refused_by_what_was_found(case: str, checkpoint: Path) -> None:
     [
         ("no/such/folder", None, "there is no such folder"),
         ("./nothing", None, "there is no such folder"),
-        ("flashrank:rank-T5-flan", None, "FlashRank's archives cannot be imported"),
+        ("flashrank:nobody-knows", None, "FlashRank has no such model; its cross-encoders are ms-"),
         (__file__, None, "this is a file"),
         (".", "main", "--revision is for models on the hub"),
     ],

@@ -1,0 +1,60 @@
+"""From what the user names to a model that can be exported."""
+
+from pathlib import Path
+
+from . import hub
+from .checkpoint import Checkpoint, file_names, open_folder, open_hub_model
+from .errors import SourceNotFoundError
+from .flashrank_archive import PREFIX
+from .onnx_source import (
+    open_archive,
+    open_flashrank_model,
+    open_graph_folder,
+    open_graph_on_hub,
+    prefers_graph,
+)
+from .request import ExportRequest
+
+
+def open_source(request: ExportRequest, unpacked: Path) -> Checkpoint:
+    """Find the request's model, on the hub if need be, and check that it can be exported.
+
+    Args:
+        request: What to export.
+        unpacked: A folder for what lies in an archive.
+
+    Raises:
+        SourceNotFoundError: there is no such folder or file, and it is no name of a model.
+        DownloadError: the hub did not give it.
+        UnsupportedCheckpointError: it is no reranker with a fast tokenizer, in safetensors or as a
+            graph.
+    """
+    source, revision = request.source, request.revision
+    if source.startswith(PREFIX):
+        return open_flashrank_model(source, revision, unpacked)
+    path = Path(source).expanduser()
+    if path.exists():
+        return _open_path(request, path, unpacked)
+    if not hub.looks_like_hub_id(source):
+        problem = "there is no such folder, and a model on the hub is called organisation/name"
+        raise SourceNotFoundError(source, problem)
+    model = hub.fetch_description(source, revision)
+    present = file_names(model.folder) if model.files is None else model.files
+    if prefers_graph(request.origin, present):
+        return open_graph_on_hub(source, model, graph=request.graph)
+    return open_hub_model(source, model, request.template)
+
+
+def _open_path(request: ExportRequest, path: Path, unpacked: Path) -> Checkpoint:
+    source = request.source
+    if request.revision is not None:
+        problem = "--revision is for models on the hub, this is a folder or a file"
+        raise SourceNotFoundError(source, problem)
+    if path.is_dir():
+        if prefers_graph(request.origin, file_names(path)):
+            return open_graph_folder(source, path, graph=request.graph)
+        return open_folder(source, path, request.template)
+    if path.suffix == ".zip":
+        return open_archive(source, path, unpacked, graph=request.graph)
+    problem = "this is a file; name the checkpoint's folder, or a zip archive of FlashRank's"
+    raise SourceNotFoundError(source, problem)
