@@ -7,7 +7,7 @@ they are not installed, only the tests that send recorded requests run.
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,7 +34,7 @@ _calls_out: list[str] = []
 
 def _refuse_calls_out(event: str, arguments: tuple[Any, ...]) -> None:
     """Stop what would leave this machine; some clients call home from threads of their own."""
-    if event == "socket.connect" and isinstance(arguments[1], tuple):
+    if event == "socket.connect" and not isinstance(arguments[1], str | bytes):
         host = str(arguments[1][0])
     elif event == "socket.getaddrinfo":
         host = str(arguments[0])
@@ -69,7 +69,7 @@ def _no_calls_out() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction] 
 
 
 @contextmanager
-def _running_server(*words: object, **variables: str) -> Iterator[str]:
+def _running_server(*words: object, **variables: str) -> Generator[str]:
     """Run ``ranklet serve`` on a free port and give its address."""
     command = [sys.executable, "-m", "ranklet.cli", "serve", "--port", "0", *map(str, words)]
     with subprocess.Popen(

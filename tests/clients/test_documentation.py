@@ -24,7 +24,9 @@ def test_the_table_names_every_client_that_is_installed() -> None:
 
 def test_every_client_of_the_table_has_a_section() -> None:
     text = PAGE.read_text()
-    headings = {match.lower().replace(" ", "-") for match in re.findall(r"^## (.+)$", text, re.M)}
+    headings = {
+        match.lower().replace(" ", "-") for match in re.findall(r"^## (.+)$", text, re.MULTILINE)
+    }
     links = set(re.findall(r"\(#([\w-]+)\)", text))
     assert links
     assert links <= headings

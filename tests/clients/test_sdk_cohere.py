@@ -1,5 +1,6 @@
 """Cohere's own client, in both versions, blocking and not."""
-# pyright: basic, reportMissingImports=false - the clients have an environment of their own
+# The clients, and so their types, are in an environment of their own.
+# pyright: basic, reportMissingImports=false
 
 import asyncio
 import threading
@@ -145,9 +146,13 @@ def test_a_full_queue(bundle: Path, serve: Callable[..., str]) -> None:
             pass
 
     filling = threading.Thread(target=fill)
-    filling.start()
-    with pytest.raises(TooManyRequestsError) as caught:
+
+    def ask_meanwhile() -> None:
         while filling.is_alive():
             client.rerank(model="ranklet-mini", query="q", documents=["a"], request_options=ONCE)
+
+    filling.start()
+    with pytest.raises(TooManyRequestsError) as caught:
+        ask_meanwhile()
     assert int(caught.value.headers["retry-after"]) >= 1
     filling.join()

@@ -13,7 +13,7 @@ VERSIONS = re.findall(r"\| `([\w-]+)` ([\w.]+) \|", PAGE)
 
 
 def _imported(example: str) -> str:
-    return re.findall(r"^(?:import|from) ([\w.]+)", example, re.MULTILINE)[-1]
+    return str(re.findall(r"^(?:import|from) ([\w.]+)", example, re.MULTILINE)[-1])
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=_imported)

@@ -1,5 +1,6 @@
 """LangChain's document compressors for Cohere, LocalAI and Jina."""
-# pyright: basic, reportMissingImports=false - the clients have an environment of their own
+# The clients, and so their types, are in an environment of their own.
+# pyright: basic, reportMissingImports=false
 
 import asyncio
 from typing import Any

@@ -1,5 +1,6 @@
 """LiteLLM, which speaks to one server in the ways of many."""
-# pyright: basic, reportMissingImports=false - the clients have an environment of their own
+# The clients, and so their types, are in an environment of their own.
+# pyright: basic, reportMissingImports=false
 
 import asyncio
 from typing import Any
@@ -23,7 +24,7 @@ PROVIDERS = [
 """How LiteLLM may be told to speak, and what people put behind the address."""
 
 
-@pytest.fixture(params=PROVIDERS, ids=lambda pair: "".join(pair))
+@pytest.fixture(params=PROVIDERS, ids="".join)
 def options(request: pytest.FixtureRequest, address: str) -> dict[str, Any]:
     provider, path = request.param
     return {"model": f"{provider}/{MODEL}", "api_base": address + path, "api_key": "any"}

@@ -1,5 +1,6 @@
 """LlamaIndex's postprocessors for Cohere and for Text Embeddings Inference."""
-# pyright: basic, reportMissingImports=false - the clients have an environment of their own
+# The clients, and so their types, are in an environment of their own.
+# pyright: basic, reportMissingImports=false
 
 from typing import Any
 
