@@ -54,7 +54,7 @@ class NodeReader:
             seen.add(key)
 
     def _value(self, node: yaml.Node, kind: Any, path: str) -> object:  # noqa: ANN401 - any annotation
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        if _is_struct(kind):
             return self.read(node, kind, path)
         loaded = _loaded(node, kind)
         try:
@@ -81,6 +81,10 @@ def _loaded(node: yaml.Node, kind: Any) -> object:  # noqa: ANN401 - any annotat
         return [_loaded(item, str) for item in node.value]
     value: object = yaml.constructor.SafeConstructor().construct_document(node)
     return value
+
+
+def _is_struct(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _joined(path: str, key: str) -> str:

@@ -1,5 +1,6 @@
 """Many models behind one server: what their configuration asks for, and its reloading."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -14,9 +15,12 @@ import httpx
 import pytest
 
 from ranklet.runtime.reranker import Reranker
+from ranklet.service.model_config import ModelConfig, read_model_configs
 
 StartServer = Callable[..., tuple["subprocess.Popen[str]", httpx.Client]]
 Eventually = Callable[[Callable[[], bool]], None]
+
+ROOT = Path(__file__).parent.parent.parent
 
 QUERY = "skin care"
 DOCUMENTS = ["yoga mats", "skin care for sensitive skin", "skin"]
@@ -77,7 +81,7 @@ def test_models_are_loaded_at_start_or_on_first_use(
     _, client = start_server(*models.words)
     assert statuses(client) == {"a": "ready", "b": "ready", "c": "unloaded", "d": "unloaded"}
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: rerank(client, "c"), range(8)))
+        answers = list(pool.map(rerank, [client] * 8, ["c"] * 8))
     assert len({tuple(scores(answer)) for answer in answers}) == 1
     assert statuses(client)["d"] == "ready"  # the same bundle, opened alike
 
@@ -160,9 +164,8 @@ def test_a_budget_is_kept_while_requests_run(start_server: StartServer, models: 
     documents = [f"{number} skin care" for number in range(300)]
     reference = scores(rerank(client, "a", documents=documents))
     with ThreadPoolExecutor(6) as pool:
-        answers = pool.map(
-            lambda number: rerank(client, names[number % 3], documents=documents), range(18)
-        )
+        asking = [pool.submit(rerank, client, name, documents=documents) for name in names * 6]
+        answers = [asked.result() for asked in asking]
         assert all(scores(answer) == reference for answer in answers)
     assert sorted(statuses(client).values()) == ["ready", "unloaded", "unloaded"]
 
@@ -307,3 +310,16 @@ def failing_start(*words: str | Path) -> str:
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
     return result.stderr
+
+
+def test_the_page_shows_sound_configurations_and_all_keys(tmp_path: Path) -> None:
+    page = (ROOT / "docs/models.md").read_text()
+    examples = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert examples
+    for example in examples:
+        (tmp_path / "models.yaml").write_text(example)
+        found, problems = read_model_configs(tmp_path)
+        assert found
+        assert not problems
+    for key in ModelConfig.__struct_fields__:
+        assert f"`{key}" in page
