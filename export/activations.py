@@ -49,6 +49,11 @@ class TokenActivations:
         """Whether the tensor's rows are known to be tokens."""
         return self._shapes.rank(tensor) in _TOKEN_AXES
 
+    def is_single_row(self, tensor: str) -> bool:
+        """Whether a pair has one row in the tensor, that of its first token."""
+        shape = self._shapes.shapes[tensor]
+        return len(shape) == 2 or shape[1] == 1  # noqa: PLR2004 - (pairs, width)
+
     def quantize(self, tensor: str) -> QuantizedTokens:
         """Add the operators that quantize ``tensor`` and give the names of their results."""
         write = self._writer

@@ -7,7 +7,8 @@ import onnx
 from numpy.typing import ArrayLike, DTypeLike
 from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
 
-_MICROSOFT = "com.microsoft"
+MICROSOFT = "com.microsoft"
+"""The domain of onnxruntime's own operators."""
 
 
 class GraphWriter:
@@ -56,8 +57,8 @@ class GraphWriter:
         graph = self._model.graph
         kept = _without_unread(self.nodes, graph)
         domains = {opset.domain for opset in self._model.opset_import}
-        if _MICROSOFT not in domains and any(node.domain == _MICROSOFT for node in kept):
-            self._model.opset_import.append(helper.make_opsetid(_MICROSOFT, 1))
+        if MICROSOFT not in domains and any(node.domain == MICROSOFT for node in kept):
+            self._model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
         del graph.node[:]
         graph.node.extend(kept)
         read = {name for node in kept for name in [*node.input, *captured_names(node)]}

@@ -21,7 +21,7 @@ from ranklet.runtime.arrays import Float32Array
 
 from .activations import TokenActivations
 from .graph_shapes import GraphShapes, infer_graph_shapes
-from .graph_writer import GraphWriter
+from .graph_writer import MICROSOFT, GraphWriter
 from .int8_weights import Int8Array, quantize_columns, quantize_rows
 
 _MIN_WEIGHTS = 2**14
@@ -122,20 +122,34 @@ class _Quantizer:
         )
 
     def _add_product(self, node: NodeProto) -> None:
-        tokens = self._activations.quantize(node.input[0])
         weights, scales = self._quantize_weights(node)
+        if self._activations.is_single_row(node.input[0]):
+            self._add_row_product(node, weights, scales)
+        else:
+            self._add_token_product(node, weights, scales)
+        self.matrix_products += 1
+
+    def _add_row_product(self, node: NodeProto, weights: str, scales: str) -> None:
+        """Use the operator that takes a scale a tensor, which is a scale a token for one row."""
+        inputs = [node.input[0], weights, scales, "", *node.input[2:]]
+        product = helper.make_node(
+            "DynamicQuantizeMatMul", inputs, node.output, node.name, domain=MICROSOFT
+        )
+        self._writer.nodes.append(product)
+
+    def _add_token_product(self, node: NodeProto, weights: str, scales: str) -> None:
+        tokens = self._activations.quantize(node.input[0])
         one = self._writer.constant(1.0, np.float32, "one")
         inputs = [tokens.integers, weights, one, scales, tokens.zero]
         output = node.output[0]
         unscaled = self._writer.node(
-            "MatMulIntegerToFloat", inputs, f"{output}/unscaled", domain="com.microsoft"
+            "MatMulIntegerToFloat", inputs, f"{output}/unscaled", domain=MICROSOFT
         )
         bias = node.input[2:3] if node.op_type == "Gemm" else []
         product = f"{output}/without_bias" if bias else output
         nodes = [helper.make_node("Mul", [unscaled, tokens.scales], [product], node.name)]
         nodes += [helper.make_node("Add", [product, name], [output]) for name in bias]
         self._writer.nodes.extend(nodes)
-        self.matrix_products += 1
 
     def _is_rearranged(self, node: NodeProto) -> bool:
         """Whether ``node`` gives weights another shape, see ``single_query``."""
