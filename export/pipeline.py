@@ -14,6 +14,7 @@ from ranklet.runtime.placement import place, require_replaceable
 from .checkpoint import Checkpoint
 from .errors import ExportError, MissingToolError
 from .failures import named_failures
+from .gallery import restricts_use
 from .job import Job, QualityPrinter, ReportPrinter
 from .placement import work_folder
 from .progress import Stages
@@ -54,6 +55,7 @@ def export_bundle(
             with stages.plain_stage("Check the source"):
                 checkpoint = open_source(request, work.unpacked)
                 variants = _choose_variants(request, checkpoint)
+            _tell_licence(stages, checkpoint.source.licence)
             if checkpoint.graph is None:
                 _require_torch()
             with stages.stage("Import the tools"), quiet_libraries():
@@ -87,6 +89,11 @@ def _choose_variants(request: ExportRequest, checkpoint: Checkpoint) -> tuple[st
     if message is not None:
         raise ExportError(message)
     return variants
+
+
+def _tell_licence(stages: Stages, licence: str | None) -> None:
+    if restricts_use(licence):
+        stages.tell(f"Licence: {licence}, which forbids commercial use or may; read it first")
 
 
 def _require_torch() -> None:

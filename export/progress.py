@@ -38,6 +38,10 @@ class Stages:
         yield
         self._finish(title, started)
 
+    def tell(self, text: str) -> None:
+        """Say what the user should know before the next stage."""
+        self._console.print(f"  {text}", highlight=False, soft_wrap=True)
+
     def _finish(self, title: str, started: float) -> None:
         self.seconds[title] = time.perf_counter() - started
         self._console.print(f"  {title:<40}{self.seconds[title]:>7.1f} s", highlight=False)

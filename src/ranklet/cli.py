@@ -33,6 +33,7 @@ class _Command(Protocol):
 
 _COMMANDS = {
     "export": ("ranklet.export.command", "convert a cross-encoder checkpoint into a bundle"),
+    "models": ("ranklet.export.gallery_command", "list, show and install models that people know"),
     "score": ("ranklet.runtime.score_command", "rank documents from a file for a query"),
     "inspect": ("ranklet.runtime.inspect_command", "show what a bundle holds and check its files"),
     "bundle": ("ranklet.runtime.bundle_command", "carry a bundle to a device as one file"),
@@ -42,7 +43,7 @@ _COMMANDS = {
     "serve": ("ranklet.service.command", "serve models over HTTP at /v1/rerank"),
 }
 
-_EXTRAS = {"eval": "eval", "export": "export", "serve": "service"}
+_EXTRAS = {"eval": "eval", "export": "export", "models": "export", "serve": "service"}
 """Commands that need more than the base installation, and the extra that brings it."""
 
 

@@ -61,12 +61,12 @@ def test_missing_tool_is_named(
 ) -> None:
     find_spec = importlib.util.find_spec
 
-    def find_all_but_optimum(name: str, package: str | None = None) -> object:
-        return None if name == "optimum" else find_spec(name, package)
+    def find_all_but_sympy(name: str, package: str | None = None) -> object:
+        return None if name == "sympy" else find_spec(name, package)
 
-    monkeypatch.setattr(importlib.util, "find_spec", find_all_but_optimum)
+    monkeypatch.setattr(importlib.util, "find_spec", find_all_but_sympy)
     assert main(["export", str(tmp_path)]) == 2
-    assert "exporting needs optimum; install it with: pip install 'ranklet[export]'" in (
+    assert "exporting needs sympy; install it with: pip install 'ranklet[export]'" in (
         capsys.readouterr().err
     )
 
