@@ -78,8 +78,12 @@ class Catalog:
             ModelLoadError: it cannot be loaded.
             ClosedError: the server is shutting down.
         """
-        async with self._pool.using(self.require_installed(entry)) as reranker:
-            yield reranker
+        try:
+            async with self._pool.using(self.require_installed(entry)) as reranker:
+                yield reranker
+        except ModelLoadError as error:
+            _log.warning("%s", error)
+            raise
 
     def require_installed(self, entry: CatalogEntry) -> ModelSpec:
         """Give what is to be loaded for ``entry``.
@@ -151,9 +155,9 @@ class Catalog:
 
     async def _preload(self, entries: tuple[CatalogEntry, ...]) -> list[ModelLoadError]:
         failures: list[ModelLoadError] = []
-        for entry in preloaded(entries).values():
+        for spec in preloaded(entries):
             try:
-                async with self.using(entry):
+                async with self._pool.using(spec):
                     pass
             except ModelLoadError as error:
                 failures.append(error)

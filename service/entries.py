@@ -1,7 +1,10 @@
 """The models that the settings and their configuration name, checked before any is loaded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from ranklet.runtime.errors import BundleError, BundleFileMissingError
 from ranklet.runtime.manifest import Activation, Manifest, read_manifest
@@ -27,7 +30,7 @@ class CatalogEntry:
     aliases: tuple[str, ...] = ()
     source: ModelSource
     manifest: Manifest | None
-    """None where the bundle has not been built yet."""
+    """With the window that is read here; None where the bundle has not been built yet."""
     spec: ModelSpec | None
     """What is to be loaded, None as above."""
     preload: bool | None = None
@@ -55,20 +58,19 @@ def read_entries(settings: Settings) -> tuple[CatalogEntry, ...]:
     return tuple(entries)
 
 
-def default_of(entries: tuple[CatalogEntry, ...]) -> CatalogEntry:
+def default_of(entries: Sequence[CatalogEntry]) -> CatalogEntry:
     """Give the model that answers when a request names none: the first that is installed."""
     return next((entry for entry in entries if entry.spec is not None), entries[0])
 
 
-def preloaded(entries: tuple[CatalogEntry, ...]) -> dict[ModelSpec, CatalogEntry]:
-    """Give what is to be loaded before anybody asks for it."""
-    default = default_of(entries)
-    return {
-        entry.spec: entry
-        for entry in entries
-        if entry.spec is not None
-        and (entry.preload or (entry.preload is None and entry is default))
-    }
+def preloaded(entries: Sequence[CatalogEntry]) -> list[ModelSpec]:
+    """Give what is to be loaded before anybody asks for it, each once."""
+    found: dict[ModelSpec, None] = {}
+    for entry in entries:
+        is_wanted = entry is default_of(entries) if entry.preload is None else entry.preload
+        if entry.spec is not None and is_wanted:
+            found[entry.spec] = None
+    return list(found)
 
 
 def _named_bundle(folder: Path, settings: Settings) -> CatalogEntry:
@@ -99,12 +101,15 @@ def _configured(model: ConfiguredModel, settings: Settings) -> CatalogEntry:
     config = model.config
     source = resolve(model, settings.models_dir)
     manifest = _installed(source.bundle)
+    spec = None if manifest is None else _spec(config, source.bundle, manifest, settings)
+    if manifest is not None and config.max_length is not None:
+        manifest = msgspec.structs.replace(manifest, window_tokens=config.max_length)
     return CatalogEntry(
         name=config.name,
         aliases=config.aliases,
         source=source,
         manifest=manifest,
-        spec=None if manifest is None else _spec(config, source.bundle, manifest, settings),
+        spec=spec,
         preload=config.preload,
         max_windows=_CHUNK_WINDOWS if config.long_documents == "chunk" else 1,
         activation=_activation(config, manifest),
@@ -159,7 +164,7 @@ def _memory_problems(entries: list[CatalogEntry], settings: Settings) -> list[st
         for entry in entries
         if entry.spec is not None and entry.spec.size_bytes > budget
     ]
-    together = sum(spec.size_bytes for spec in preloaded(tuple(entries))) if entries else 0
+    together = sum(spec.size_bytes for spec in preloaded(entries)) if entries else 0
     if not problems and together > budget:
         problems.append(
             f"the models to preload take {_mebibytes(together)} together, {_beyond(budget)}"

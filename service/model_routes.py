@@ -109,7 +109,6 @@ def _model_info(entry: CatalogEntry, catalog: Catalog) -> ModelInfo:
         info.install_command = entry.source.install_command
         return info
     _describe(info, entry.manifest)
-    info.window_tokens = entry.spec.window_tokens or entry.manifest.window_tokens
     info.max_windows = entry.max_windows
     info.size_bytes = entry.spec.size_bytes
     reranker = catalog.loaded(entry)
@@ -122,6 +121,7 @@ def _model_info(entry: CatalogEntry, catalog: Catalog) -> ModelInfo:
 def _describe(info: ModelInfo, manifest: Manifest) -> None:
     info.bundle = manifest.name
     info.architecture = manifest.architecture
+    info.window_tokens = manifest.window_tokens
     info.source = ModelSourceInfo(
         checkpoint=manifest.source.checkpoint,
         revision=manifest.source.revision or UNSET,
