@@ -1,4 +1,7 @@
-"""What docs/clients.md offers for pasting works as it stands, with the versions that it names."""
+"""What the documentation offers for pasting works as it stands, with the versions that it names.
+
+Examples that need a client carry a mark, since tests/test_documents.py cannot run them.
+"""
 
 import re
 from importlib.metadata import version
@@ -7,21 +10,30 @@ from typing import Any
 
 import pytest
 
-PAGE = (Path(__file__).parent.parent.parent / "docs/clients.md").read_text()
-SETTING, *EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-VERSIONS = re.findall(r"\| `([\w-]+)` ([\w.]+) \|", PAGE)
+DOCS = Path(__file__).parent.parent.parent / "docs"
+CLIENTS = (DOCS / "clients.md").read_text()
+SETTING = CLIENTS.split("```python\n")[1].split("```")[0]
+MARKED = r"^<!-- not run: the tests of the clients do -->\n```python\n(.*?)^```$"
+EXAMPLES = [
+    pytest.param(example, id=f"{page.stem}-{number}")
+    for page in sorted(DOCS.glob("*.md"))
+    for number, example in enumerate(
+        re.findall(MARKED, page.read_text(), re.MULTILINE | re.DOTALL), 1
+    )
+]
+VERSIONS = re.findall(r"\| `([\w-]+)` ([\w.]+) \|", CLIENTS)
 
 
-def _imported(example: str) -> str:
-    return str(re.findall(r"^(?:import|from) ([\w.]+)", example, re.MULTILINE)[-1])
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=_imported)
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_example(example: str, address: str, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {}
     code = (SETTING + example).replace("http://localhost:8080", address)
     exec(code, names)  # noqa: S102 - our own page, and a process each would import for a minute
     assert capsys.readouterr().out == "1\n"
+
+
+def test_every_client_has_an_example() -> None:
+    assert CLIENTS.count("```python") == len(VERSIONS) + 1
 
 
 @pytest.mark.parametrize(("name", "expected"), VERSIONS)

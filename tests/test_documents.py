@@ -1,16 +1,16 @@
-"""The README's code blocks run and print what it says; its generated parts are up to date.
+"""The code blocks of README.md and docs/ run and print what they say; generated parts are current.
 
-How blocks are marked in README.md:
+How blocks are marked:
 
-- ``python`` blocks run one after the other in one interpreter, ``bash`` blocks each with ``bash
-  -euo pipefail`` beside a server on the README's address; both in a folder where the models lie
-  as they do in a checkout. Other languages are not run.
+- ``bash`` blocks run each with ``bash -euo pipefail`` beside a server on the README's address, then
+  ``python`` blocks one after the other in one interpreter; all of a document in one folder, where
+  the models lie as they do in a checkout. Other languages are not run.
 - A ``text`` or ``json`` block that follows one is its output. Numbers may differ a little, since
   processors get different variants; a line ``...`` stands for any lines, and a JSON string "..."
   for any value. Without such a block the output does not matter, only that nothing fails.
 - ``<!-- not run: reason -->`` on the line before a block exempts it.
 - Between ``<!-- output of: COMMAND -->`` and ``<!-- end of output -->`` stands what COMMAND prints
-  when it is run in the repository. ``python tests/test_readme.py`` writes those parts anew.
+  when it is run in the repository. ``python tests/test_documents.py`` writes those parts anew.
 """
 
 import json
@@ -29,6 +29,14 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | None"
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+ELSEWHERE = ROOT / "docs/clients.md"
+"""Run where the clients are installed, by tests/clients."""
+
+DOCUMENTS = (README, *sorted(set((ROOT / "docs").glob("*.md")) - {ELSEWHERE}))
+
+_INSTALLS = re.compile(r"^pip install .*\n", re.MULTILINE)
+"""What is under test is installed already."""
+
 
 _PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -149,45 +157,59 @@ def checkout(bundle: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_python_blocks(checkout: Path) -> None:
-    found = [block for block in blocks(README.read_text()) if block.language == "python"]
-    assert found
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "document",
+    [path for path in DOCUMENTS if list(blocks(path.read_text()))],
+    ids=lambda path: path.name,
+)
+def test_blocks(document: Path, checkout: Path, start_server: Callable[..., str]) -> None:
+    address = start_server(
+        "--model", "models/built/ranklet-mini", "--config", "models/config", cwd=checkout
+    )
+    found = list(blocks(document.read_text()))
+    _run_bash(document, [block for block in found if block.language == "bash"], checkout, address)
+    _run_python(document, [block for block in found if block.language == "python"], checkout)
+
+
+def _run_bash(document: Path, found: list[Block], folder: Path, address: str) -> None:
+    for block in found:
+        code = re.sub(r"(http://)?(localhost|127\.0\.0\.1):8080", address, block.code)
+        result = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", _INSTALLS.sub("", code)],
+            cwd=folder,
+            check=False,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PATH": _PATH, "XDG_CACHE_HOME": str(folder)},
+        )
+        place = f"{document.name}:{block.line}"
+        assert result.returncode == 0, f"{place}: {result.stderr}"
+        assert agrees(block, result.stdout), f"{place} printed:\n{result.stdout}"
+
+
+def _run_python(document: Path, found: list[Block], folder: Path) -> None:
     program = "print('\\0')\n".join(block.code for block in found)
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
-        cwd=checkout,
+        cwd=folder,
         check=False,
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    for block, printed in zip(found, result.stdout.split("\0\n"), strict=True):
-        assert agrees(block, printed), f"README.md:{block.line} printed:\n{printed}"
+    if found:
+        for block, printed in zip(found, result.stdout.split("\0\n"), strict=True):
+            assert agrees(block, printed), f"{document.name}:{block.line} printed:\n{printed}"
 
 
-def test_bash_blocks(checkout: Path, start_server: Callable[..., str]) -> None:
-    found = [block for block in blocks(README.read_text()) if block.language == "bash"]
-    assert found
-    address = start_server(
-        "--model", "models/built/ranklet-mini", "--config", "models/config", cwd=checkout
-    )
-    for block in found:
-        code = re.sub(r"(http://)?(localhost|127\.0\.0\.1):8080", address, block.code)
-        result = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", code],
-            cwd=checkout,
-            check=False,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PATH": _PATH},
-        )
-        assert result.returncode == 0, f"README.md:{block.line}: {result.stderr}"
-        assert agrees(block, result.stdout), f"README.md:{block.line} printed:\n{result.stdout}"
+def test_the_readme_is_run() -> None:
+    assert {block.language for block in blocks(README.read_text())} == {"bash", "python"}
 
 
 def test_generated_parts() -> None:
     text = README.read_text()
-    assert generated(text) == text, "run: python tests/test_readme.py"
+    assert generated(text) == text, "run: python tests/test_documents.py"
 
 
 @pytest.mark.parametrize(
