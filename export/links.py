@@ -1,4 +1,4 @@
-"""Links inside a checkpoint: one that leaves it could bring any file of this machine into a bundle."""
+"""Links in a checkpoint: one that leaves it could bring any file of the machine into a bundle."""
 
 from pathlib import Path
 

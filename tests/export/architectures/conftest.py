@@ -142,7 +142,11 @@ def _make_tokenizer(architecture: Architecture) -> Any:  # noqa: ANN401 - one of
     if not is_qwen:
         ids = {token: trained.token_to_id(token) for token in (begin, end)}
         trained.post_processor = _post_processor(architecture, begin, end, ids)
-    names = {} if is_qwen else {"cls_token": begin, "bos_token": begin, "sep_token": end}
+    names: dict[str, Any] = {}
+    if not is_qwen:
+        names = {"cls_token": begin, "bos_token": begin, "sep_token": end}
+    if architecture.model == "ModernBert":  # its general class does not know what it reads
+        names["model_input_names"] = ["input_ids", "attention_mask"]
     with quiet_libraries():
         return getattr(transformers, architecture.tokenizer)(
             tokenizer_object=trained,
