@@ -33,9 +33,6 @@ _SECURITY = {
 }
 
 
-_RANKING_ERRORS = (400, 401, 404, 413, 422, 429, 500, 503)
-
-
 @dataclass(frozen=True, slots=True)
 class _Question:
     """A route that takes no body."""

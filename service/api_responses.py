@@ -13,7 +13,6 @@ ERRORS = {
     401: "API keys are set, and none of them was sent.",
     404: "No model of that name; the message lists those that there are.",
     409: "The configuration has problems, which the message lists; what ran before still runs.",
-    409: "The configuration has problems; the message lists them, and nothing has changed.",
     413: "More documents, characters or bytes than the limits allow.",
     422: "A field is missing or has a wrong value; the message names it.",
     429: "Too many pairs are waiting.",

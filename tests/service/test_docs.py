@@ -12,7 +12,7 @@ import pytest
 
 from ranklet.service.answers import ANSWERS
 from ranklet.service.app import create_app
-from ranklet.service.dialect import all_dialects
+from ranklet.service.dialect import Dialect, all_dialects, dialects_by_path
 from ranklet.service.docs import DOCUMENT_PATHS, PAGE_PATHS
 from ranklet.service.settings import Settings
 
@@ -73,13 +73,33 @@ def test_operation_ids_differ(document: dict[str, Any]) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_examples_work(document: dict[str, Any], tiny_client: httpx.Client) -> None:
-    for dialect in all_dialects():
-        for path in dialect.paths:
-            content = document["paths"][path]["post"]["requestBody"]["content"]
-            response = tiny_client.post(path, json=content["application/json"]["example"])
-            assert response.status_code == 200
-            msgspec.json.decode(response.content, type=dialect.answer)
+@pytest.mark.parametrize(("path", "spoken"), dialects_by_path(all_dialects()).items())
+def test_examples_work(
+    document: dict[str, Any],
+    tiny_client: httpx.Client,
+    path: str,
+    spoken: tuple[Dialect[Any, Any], ...],
+) -> None:
+    operation = document["paths"][path]["post"]
+    examples = operation["requestBody"]["content"]["application/json"]["examples"]
+    assert set(examples) == {dialect.name for dialect in spoken}
+    for dialect in spoken:
+        response = tiny_client.post(path, json=examples[dialect.name]["value"])
+        assert response.status_code == 200
+        msgspec.json.decode(response.content, type=dialect.answer)
+        described = set(operation["responses"]["200"]["headers"])
+        assert {name for name in response.headers if name.startswith("x-")} <= {
+            name.lower() for name in described
+        }
+        assert set(dialect.headers) <= set(response.headers)
+
+
+def test_limits_are_those_of_the_settings(document: dict[str, Any]) -> None:
+    fields = document["components"]["schemas"]["RerankBody"]["properties"]
+    [texts] = [part for part in fields["documents"]["anyOf"] if part["type"] == "array"]
+    assert texts["maxItems"] == 1000
+    assert {part.get("maxLength") for part in texts["items"]["anyOf"]} == {20_000, None}
+    assert "1,000,000 characters" in document["info"]["description"]
 
 
 def test_questions_are_answered_as_described(

@@ -11,14 +11,17 @@ from typing import Any
 
 import httpx
 import pytest
+from litestar.testing import RequestFactory
 
 from ranklet.runtime import errors as runtime_errors
 from ranklet.runtime.errors import (
+    ArchiveError,
     BundleFileMissingError,
     ChecksumError,
     ClosedError,
     InputError,
     InvalidManifestError,
+    OutputError,
     OverloadedError,
     ProviderError,
     RankletError,
@@ -32,6 +35,7 @@ from ranklet.service.app import create_app
 from ranklet.service.errors import (
     AddressError,
     ClientGoneError,
+    EmptyRequestError,
     FieldError,
     MalformedBodyError,
     ModelConfigError,
@@ -88,7 +92,7 @@ def test_what_is_not_json_or_not_utf8_is_400(post: Post, content: bytes) -> None
         ({"query": "a"}, "documents", "required"),
         ({"query": None, "documents": ["b"]}, "query", "a string"),
         ({"query": 1, "documents": ["b"]}, "query", "a string"),
-        ({"query": "a", "documents": "b"}, "documents", "an array"),
+        ({"query": "a", "documents": 5}, "documents", "an array"),
         ({"query": "a", "documents": ["b", 2]}, "documents[1]", "a string or an object"),
         ({"query": "a", "documents": ["b", None]}, "documents[1]", "a string or an object"),
         ({"query": "a", "documents": [{"title": "b"}]}, "documents[0].text", '"text"'),
@@ -233,7 +237,7 @@ def test_readiness_is_503_until_models_are_loaded(tiny_bundle: Path) -> None:
 def test_an_unknown_exception_is_500_and_says_nothing_of_it(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         message = "secret detail"
         raise ValueError(message)
 
@@ -253,6 +257,9 @@ def test_an_unknown_exception_is_500_and_says_nothing_of_it(
 
 LEAVES: list[tuple[RankletError, int]] = [
     (MalformedBodyError("x"), 400),
+    (EmptyRequestError(field="x"), 400),
+    (ArchiveError(Path("x"), "y"), 500),
+    (OutputError(Path("x"), "y"), 500),
     (UnauthorizedError(was_sent=False), 401),
     (UnknownModelError("x", known=["y"]), 404),
     (TooLargeError(what="bytes", found=2, limit=1, setting="X"), 413),
@@ -281,7 +288,7 @@ LEAVES: list[tuple[RankletError, int]] = [
 
 @pytest.mark.parametrize(("error", "status"), LEAVES, ids=lambda value: type(value).__name__)
 def test_status_of_every_error(error: RankletError, status: int) -> None:
-    request: Any = None  # the answer to our own errors does not depend on it
+    request = RequestFactory().post("/v1/rerank")
     response = answer_ranklet_error(request, error)
     assert response.status_code == status
     body = json.loads(response.content)
