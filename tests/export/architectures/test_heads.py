@@ -163,8 +163,16 @@ def add_modules(folder: Path, pooling: dict[str, Any]) -> None:
         if weights:
             safetensors.torch.save_file(weights, folder / path / "model.safetensors")
     (folder / "modules.json").write_text(json.dumps(entries))
-    activation = {"activation_fn": "torch.nn.modules.linear.Identity"}
-    (folder / "config_sentence_transformers.json").write_text(json.dumps(activation))
+    settings = {"model_type": "CrossEncoder", "activation_fn": "torch.nn.modules.linear.Identity"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    task = {
+        "transformer_task": "feature-extraction",
+        "modality_config": {
+            "text": {"method": "forward", "method_output_name": "last_hidden_state"}
+        },
+        "module_output_name": "token_embeddings",
+    }
+    (folder / "sentence_bert_config.json").write_text(json.dumps(task))
 
 
 def module_scores(checkpoint: Path, pooling: str) -> NDArray[np.float32]:
