@@ -67,9 +67,9 @@ def examine(flags: Mapping[str, object], environment: Mapping[str, str]) -> Repo
 class _Named:
     """What the options and the configuration lead to, as far as it was understood."""
 
-    folders: list[tuple[Path, str | None]] = field(default_factory=list)
+    folders: list[tuple[Path, str | None]] = field(default_factory=list[tuple[Path, str | None]])
     """Bundles, each with the variant that is asked for."""
-    names: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict[str, str])
 
     def unique(self) -> list[tuple[Path, str | None]]:
         """Drop what was named twice, perhaps by different paths."""

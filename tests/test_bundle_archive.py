@@ -49,13 +49,15 @@ def install(
     return install_bundle(archive, output, models_dir=folder, processor=processor, cuda=False)
 
 
+Entries = list[tuple[zipfile.ZipInfo, bytes]]
+Change = Callable[[Entries], None]
+
+
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def rewrite(
-    archive: Path, target: Path, change: Callable[[list[tuple[zipfile.ZipInfo, bytes]]], object]
-) -> Path:
+def rewrite(archive: Path, target: Path, change: Change) -> Path:
     """Write the archive's entries anew, after ``change`` did something to their list."""
     with zipfile.ZipFile(archive) as source:
         entries = [(entry, source.read(entry)) for entry in source.infolist()]
@@ -136,32 +138,43 @@ class TestInstalling:
         assert not (tmp_path / "models").exists()
 
 
-def add(name: str, kind: int = stat.S_IFREG, content: bytes = b"x") -> Callable[..., object]:
+def add(name: str, kind: int = stat.S_IFREG, content: bytes = b"x") -> Change:
     entry = zipfile.ZipInfo(name)
     entry.external_attr = (kind | 0o644) << 16
-    return lambda entries: entries.append((entry, content))
+
+    def change(entries: Entries) -> None:
+        entries.append((entry, content))
+
+    return change
 
 
-def edit_manifest(**fields: object) -> Callable[[list[tuple[zipfile.ZipInfo, bytes]]], object]:
-    def change(entries: list[tuple[zipfile.ZipInfo, bytes]]) -> None:
+def remove(place: int) -> Change:
+    def change(entries: Entries) -> None:
+        del entries[place]
+
+    return change
+
+
+def edit_manifest(**fields: object) -> Change:
+    def change(entries: Entries) -> None:
         entry, content = entries[0]
         entries[0] = (entry, json.dumps(json.loads(content) | fields).encode())
 
     return change
 
 
-def link_to_the_tokenizer(entries: list[tuple[zipfile.ZipInfo, bytes]]) -> None:
+def link_to_the_tokenizer(entries: Entries) -> None:
     entry, content = entries[1]
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
     entries[1] = (entry, content)
 
 
-def other_weights(entries: list[tuple[zipfile.ZipInfo, bytes]]) -> None:
+def other_weights(entries: Entries) -> None:
     entry, content = entries[-1]
     entries[-1] = (entry, bytes([content[0] ^ 1]) + content[1:])
 
 
-def bomb(entries: list[tuple[zipfile.ZipInfo, bytes]]) -> None:
+def bomb(entries: Entries) -> None:
     zeros = bytes(50_000_000)
     file = {"path": "z.onnx", "sha256": hashlib.sha256(zeros).hexdigest(), "size_bytes": len(zeros)}
     variant = {"precision": "fp32", "processors": "any", "files": [file]}
@@ -171,7 +184,7 @@ def bomb(entries: list[tuple[zipfile.ZipInfo, bytes]]) -> None:
     entries[-1][0].compress_type = zipfile.ZIP_DEFLATED
 
 
-HOSTILE = {
+HOSTILE: dict[str, tuple[Change, str]] = {
     "above": (add("../evil"), "'../evil', which is not a plain file name"),
     "absolute": (add("/etc/evil"), "'/etc/evil', which is not"),
     "folder": (add("a/b.onnx"), "'a/b.onnx', which is not"),
@@ -185,8 +198,8 @@ HOSTILE = {
     "device": (add("null", stat.S_IFCHR), "null in it is not an ordinary file"),
     "pipe": (add("pipe", stat.S_IFIFO), "pipe in it is not an ordinary file"),
     "extra": (add("setup.py"), r"setup\.py in it does not belong to its bundle"),
-    "missing": (lambda entries: entries.pop(), r"is missing in it"),
-    "no manifest": (lambda entries: entries.pop(0), r"there is no manifest\.json in it"),
+    "missing": (remove(-1), r"is missing in it"),
+    "no manifest": (remove(0), r"there is no manifest\.json in it"),
     "other bytes": (other_weights, "in it does not hold what its manifest promises"),
     "bomb": (bomb, "it would grow to 50 MB, as no bundle does"),
     "name": (edit_manifest(name="../evil"), "its model's name is called '../evil'"),

@@ -29,7 +29,7 @@ PYTHON = "3.11"
 """Of Debian bookworm."""
 
 PLATFORMS = [f"manylinux_2_{minor}_aarch64" for minor in (36, 35, 34, 31, 28, 27, 17)]
-PLATFORMS += ["manylinux2014_aarch64"]
+"""What wheels for Debian bookworm may be made for; the last one is also called manylinux2014."""
 
 FP32_TOLERANCE = 1e-4
 """In standard deviations of the logits: ARM sums in another order."""
@@ -104,7 +104,9 @@ def system() -> Path:
 def packages(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that serving needs, as wheels for ARM, and nothing that would have to be compiled."""
     downloads = tmp_path_factory.mktemp("wheels")
-    target = [word for name in PLATFORMS for word in ("--platform", name)]
+    target = [
+        word for name in (*PLATFORMS, "manylinux2014_aarch64") for word in ("--platform", name)
+    ]
     target += ["--python-version", PYTHON, "--implementation", "cp", "--only-binary", ":all:"]
     pinned = ("--constraint", ROOT / "constraints/serving.txt", f"{wheel}[service]")
     pip = (sys.executable, "-m", "pip", "download", "--quiet", "--dest", downloads)
