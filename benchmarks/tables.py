@@ -65,9 +65,8 @@ def settings() -> str:
         default = getattr(defaults, option.field)
         shown = "" if default in {None, ()} else f"`{default}`"
         metavar = option.metavar.replace("|", "\\|")
-        lines.append(
-            f"| `{option.flag} {metavar}` | `{option.variable}` | {shown} | {option.help} |"
-        )
+        flag = "" if option.is_secret else f"`{option.flag} {metavar}`"
+        lines.append(f"| {flag} | `{option.variable}` | {shown} | {option.help} |")
     return "\n".join(lines)
 
 

@@ -210,7 +210,14 @@ OPTIONS: tuple[Option, ...] = (
         "scores to keep for pairs that come again, 0 for none",
         _at_least(0),
     ),
-    Option("api_keys", "--api-keys", "KEYS", "keys, comma between", _comma_list, is_secret=True),
+    Option(
+        "api_keys",
+        "--api-keys",
+        "KEYS",
+        "API keys that may call, comma between",
+        _comma_list,
+        is_secret=True,
+    ),
     Option("api_keys_file", "--api-keys-file", "FILE", "API keys that may call, one a line", Path),
     Option(
         "cors_origins",
