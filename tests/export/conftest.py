@@ -3,6 +3,7 @@
 # transformers is typed in part only.
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -64,20 +65,64 @@ def checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_graph(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny checkpoint as a ready graph, as optimum lays it out: do not write to it."""
+    from ranklet.export import torch_model, torch_tokenizer
+    from ranklet.export.head import ClassifierHead
+    from ranklet.export.quiet import quiet_libraries
+
+    folder = tmp_path_factory.mktemp("graphs") / "tiny-reranker"
+    shutil.copytree(tiny_checkpoint, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    with quiet_libraries():
+        tokenizer = torch_tokenizer.load_tokenizer("tiny", tiny_checkpoint)
+        model = torch_model.load_model("tiny", tiny_checkpoint, ClassifierHead(), tokenizer)
+        torch_model.export_graph("tiny", model, folder / "model.onnx")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def flashrank_folder(tiny_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny checkpoint in FlashRank's layout, quantized as theirs are: do not write to it."""
+    from ranklet.export.quiet import quiet_libraries
+
+    folder = tmp_path_factory.mktemp("flashrank") / "ms-marco-MiniLM-L-12-v2"
+    shutil.copytree(tiny_graph, folder, ignore=shutil.ignore_patterns("*.onnx*", "README.md"))
+    with quiet_libraries():
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        target = folder / "flashrank-MiniLM-L-12-v2_Q.onnx"
+        quantize_dynamic(tiny_graph / "model.onnx", target, weight_type=QuantType.QInt8)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_ranklet() -> Run:
+    """Run ``ranklet`` with words and, in ``environment``, more variables."""
+    return functools.partial(_run, "-m", "ranklet.cli")
+
+
+@pytest.fixture(scope="session")
+def run_without_torch() -> Run:
+    """Run ``ranklet`` where neither torch nor what needs it can be found."""
+    return functools.partial(_run, str(Path(__file__).with_name("without_torch.py")))
+
+
+@pytest.fixture(scope="session")
 def run_export() -> Run:
     """Run ``ranklet export`` with words and, in ``environment``, more variables."""
 
-    def run(
-        *words: str | Path, environment: dict[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "ranklet.cli", "export", *words],
-            cwd=ROOT,
-            env=os.environ | (environment or {}),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    return functools.partial(_run, "-m", "ranklet.cli", "export")
 
-    return run
+
+def _run(
+    *words: str | Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
