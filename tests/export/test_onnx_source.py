@@ -1,0 +1,265 @@
+"""Ready graphs: chosen, kept or made into variants of ours, refused where harmful."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from ranklet.export import onnx_source
+from ranklet.export.errors import ExportError, UnsupportedCheckpointError
+from ranklet.export.request import ExportRequest, Origin
+from ranklet.export.source import open_source
+from ranklet.export.verification_text import load_pairs
+from ranklet.runtime.manifest import read_manifest
+from ranklet.runtime.reranker import Reranker
+from ranklet.runtime.tokenization import PairEncoder
+
+pytestmark = pytest.mark.torch
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Spoil = Callable[[Path], object]
+
+
+@pytest.fixture
+def folder(tiny_graph: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny graph that a test may spoil."""
+    return shutil.copytree(tiny_graph, tmp_path / "source")
+
+
+def logits_of(graph: Path, tokenizer: Path, pairs: Collection[tuple[str, str]]) -> list[Any]:
+    """Score with a plain session, away from everything that an export does."""
+    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    encoder = PairEncoder.from_file(tokenizer, window_tokens=96)
+    feeds = (encoder.encode_pair(encoder.encode_query(q), d).feed(names) for q, d in pairs)
+    return [session.run(None, feed)[0].reshape(-1) for feed in feeds]
+
+
+def test_fp32_graph_becomes_variants_of_ours(
+    tiny_graph: Path, run_without_torch: Run, tmp_path: Path
+) -> None:
+    words = ("export", tiny_graph, "--output", tmp_path / "bundle", "--verify-pairs", "64")
+    result = run_without_torch(*words, "--allow-degraded")
+    assert result.returncode == 0, result.stderr
+    manifest = read_manifest(tmp_path / "bundle")
+    assert list(manifest.variants) == ["fp32", "int8", "int8-avx2"]
+    assert manifest.first_token_pruned
+    assert manifest.source.licence == "cc-by-4.0"
+    assert not {"torch", "optimum", "transformers"} & manifest.tool_versions.keys()
+    pairs = load_pairs(24)
+    expected = logits_of(tiny_graph / "model.onnx", tiny_graph / "tokenizer.json", pairs)
+    with Reranker.open(tmp_path / "bundle", variant="fp32", workers=1) as reranker:
+        found = [reranker.score(query, [text], raw_scores=True)[0] for query, text in pairs]
+    np.testing.assert_allclose(found, np.ravel(expected), atol=1e-4)
+
+
+def test_graph_of_two_labels(folder: Path, run_without_torch: Run, tmp_path: Path) -> None:
+    """The bundle's logit is the difference of the two, whatever the second output says."""
+    graph = onnx.load(folder / "model.onnx")
+    logit = graph.graph.output[0].name
+    weights = numpy_helper.from_array(np.array([[-0.25, 0.75]], np.float32), "two")
+    graph.graph.initializer.append(weights)
+    graph.graph.node.append(helper.make_node("MatMul", [logit, "two"], ["labels"]))
+    del graph.graph.output[:]
+    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("labels", logit)]
+    graph.graph.output.extend(outputs)
+    onnx.save(graph, folder / "model.onnx")
+    edit(folder, num_labels=2, id2label={"0": "no", "1": "yes"})
+    words = ("export", folder, "--output", tmp_path / "bundle", "--variants", "fp32,source")
+    result = run_without_torch(*words, "--verify-pairs", "32")
+    assert result.returncode == 0, result.stderr
+    pairs = load_pairs(8)
+    labels = logits_of(folder / "model.onnx", folder / "tokenizer.json", pairs)
+    for variant in ("fp32", "source"):
+        with Reranker.open(tmp_path / "bundle", variant=variant, workers=1) as reranker:
+            for (query, text), (no, yes) in zip(pairs, labels, strict=True):
+                score = reranker.score(query, [text])[0]
+                assert score == pytest.approx(1 / (1 + np.exp(no - yes)), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weight_type", "narrow", "family"),
+    [
+        (QuantType.QInt8, False, "int8-dot"),
+        (QuantType.QInt8, True, "any"),
+        (QuantType.QUInt8, False, "any"),
+    ],
+)
+def test_processors_of_a_quantized_graph(
+    weight_type: QuantType, narrow: bool, family: str, folder: Path, tmp_path: Path
+) -> None:
+    quantized = folder / "model_quantized.onnx"
+    quantize_dynamic(folder / "model.onnx", quantized, weight_type=weight_type, reduce_range=narrow)
+    request = ExportRequest(str(folder), graph="model_quantized.onnx", origin="onnx")
+    graph = open_source(request, tmp_path).graph
+    assert graph is not None
+    assert (graph.precision, graph.processors, graph.is_kept) == ("int8", family, True)
+
+
+def test_quantized_graph_is_not_quantized_again(
+    flashrank_folder: Path, run_without_torch: Run, tmp_path: Path
+) -> None:
+    words = ("--variants", "int8", "--output", tmp_path / "bundle")
+    result = run_without_torch("export", flashrank_folder, *words)
+    assert result.returncode == 2
+    assert "is quantized already: take it as it is, with --variants source" in result.stderr
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def external(location: str, **entries: str) -> Spoil:
+    """Keep a weight in another file."""
+
+    def spoil(folder: Path) -> None:
+        graph = onnx.load(folder / "model.onnx")
+        tensor = graph.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in {"location": location, **entries}.items():
+            tensor.external_data.add(key=key, value=value)
+        onnx.save(graph, folder / "model.onnx")
+
+    return spoil
+
+
+def with_data(folder: Path) -> None:
+    external("model.onnx_data", offset="0", length="4000")(folder)
+    (folder / "model.onnx_data").write_bytes(b"short")
+
+
+def truncated(folder: Path) -> None:
+    content = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(content[: len(content) // 2])
+
+
+def half_precision(folder: Path) -> None:
+    graph = onnx.load(folder / "model.onnx")
+    graph.graph.initializer.append(numpy_helper.from_array(np.zeros(2, np.float16), "half"))
+    onnx.save(graph, folder / "model.onnx")
+
+
+def four_bits(folder: Path) -> None:
+    graph = onnx.load(folder / "model.onnx")
+    graph.graph.node.append(helper.make_node("MatMulNBits", [], ["nothing"]))
+    onnx.save(graph, folder / "model.onnx")
+
+
+def encoder(folder: Path) -> None:
+    graph = onnx.load(folder / "model.onnx")
+    hidden = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["a", "b", 32])
+    graph.graph.output[0].CopyFrom(hidden)
+    onnx.save(graph, folder / "model.onnx")
+
+
+def several(folder: Path) -> None:
+    (folder / "model.onnx").rename(folder / "model_O1.onnx")
+    shutil.copy(folder / "model_O1.onnx", folder / "model_O2.onnx")
+
+
+def linked(folder: Path) -> None:
+    (folder / "model.onnx").rename(folder.parent / "elsewhere.onnx")
+    (folder / "model.onnx").symlink_to(folder.parent / "elsewhere.onnx")
+
+
+REFUSALS: dict[str, tuple[Spoil, str]] = {
+    "data above": (external("../secret"), "names '../secret' for its weights, which does not lie"),
+    "data anywhere": (external("/etc/passwd"), "names '/etc/passwd' for its weights"),
+    "data missing": (external("model.onnx_data"), "lacks model.onnx_data, the weights of model"),
+    "data cut short": (with_data, "model.onnx_data is truncated or damaged"),
+    "cut short": (truncated, "model.onnx is truncated or damaged, or no ONNX graph"),
+    "no graph": (lambda f: (f / "model.onnx").write_bytes(b""), "model.onnx is an empty graph"),
+    "16 bits": (half_precision, "its graph has 16-bit floats"),
+    "4 bits": (four_bits, "its graph has 4 bits"),
+    "no head": (encoder, "it is an encoder without the head that ranks"),
+    "several": (several, "choose one with --graph: model_O1.onnx, model_O2.onnx"),
+    "none": (lambda f: (f / "model.onnx").unlink(), "there is no .onnx file in it"),
+    "link": (linked, "is a link that leads out of the folder"),
+    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "it has no tokenizer.json"),
+    "three labels": (lambda f: (edit(f, num_labels=3), unshaped(f)), "it gives 3 labels"),
+    "another vocabulary": (lambda f: edit(f, vocab_size=9), "its embeddings only 9"),
+}
+
+
+def unshaped(folder: Path) -> None:
+    """Let a graph not tell how many numbers it gives."""
+    graph = onnx.load(folder / "model.onnx")
+    output = graph.graph.output[0]
+    output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, None))
+    onnx.save(graph, folder / "model.onnx")
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refused_by_what_was_found(case: str, folder: Path, tmp_path: Path) -> None:
+    spoil, message = REFUSALS[case]
+    spoil(folder)
+    with pytest.raises(UnsupportedCheckpointError) as caught:
+        open_source(ExportRequest(str(folder), origin="onnx"), tmp_path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_graph_that_is_not_there(folder: Path, tmp_path: Path) -> None:
+    request = ExportRequest(str(folder), graph="model_O4.onnx")
+    with pytest.raises(UnsupportedCheckpointError, match=r"no graph model_O4.onnx, only: model.on"):
+        open_source(request, tmp_path)
+
+
+def test_graph_that_does_not_run(folder: Path, run_without_torch: Run, tmp_path: Path) -> None:
+    graph = onnx.load(folder / "model.onnx")
+    for node in graph.graph.node:
+        node.domain = "nobody.knows" if node.op_type == "Softmax" else node.domain
+    graph.opset_import.add(domain="nobody.knows", version=1)
+    onnx.save(graph, folder / "model.onnx")
+    result = run_without_torch("export", folder, "--output", tmp_path / "bundle")
+    assert result.returncode == 2
+    assert "cannot run its graph" in result.stderr
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_source_variant_needs_a_graph(tiny_checkpoint: Path, run_export: Run) -> None:
+    result = run_export(tiny_checkpoint, "--variants", "source", "--from", "torch")
+    assert result.returncode == 2
+    assert "--variants source keeps a ready graph, which needs --from onnx" in result.stderr
+
+
+def test_torch_converts_no_graph() -> None:
+    with pytest.raises(ExportError, match="leave out --from torch"):
+        ExportRequest("x", origin="torch", graph="model.onnx").require_possible()
+
+
+WEIGHTS = "model.safetensors"
+GRAPH = "onnx/model.onnx"
+
+
+@pytest.mark.parametrize(
+    ("origin", "present", "has_torch", "expected"),
+    [
+        ("auto", [WEIGHTS, GRAPH], True, False),
+        ("auto", [WEIGHTS, GRAPH], False, True),
+        ("auto", [GRAPH], True, True),
+        ("auto", [WEIGHTS], False, False),
+        ("onnx", [WEIGHTS, GRAPH], True, True),
+        ("torch", [GRAPH], True, False),
+    ],
+)
+def test_choice_between_weights_and_graph(
+    origin: Origin,
+    present: list[str],
+    has_torch: bool,
+    expected: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnx_source.importlib.util, "find_spec", lambda _: has_torch or None)
+    assert onnx_source.prefers_graph(origin, present) is expected
