@@ -1,8 +1,7 @@
 """The reranker: a bundle, open and ready to score."""
 
-import logging
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,16 +10,15 @@ import msgspec
 import numpy as np
 
 from .arrays import Float32Array
-from .bundle import Choice, check_file, choose_variant
-from .errors import InputError, ProviderError
+from .bundle import Choice
+from .errors import InputError
 from .manifest import Manifest, read_manifest
-from .processor import Processor, detect_processor, usable_cores
-from .prompt import open_encoder
+from .opening import open_scorer
+from .processor import usable_cores
 from .ranking import RankedDocument, activate, rank
 from .scheduler import PairScores, Scheduler, StageTimes
 from .score_cache import CachedScorer, ScoreCache
-from .scoring import CpuScorer, CudaScorer, Scorer
-from .sessions import EXACT_PRODUCTS, cpu_session, cuda_is_available, cuda_session
+from .scoring import Scorer
 from .tokenization import WINDOW_CUT, Cut
 
 _CUDA_WORKERS = 2
@@ -86,7 +84,7 @@ class Reranker:
         manifest = read_manifest(folder)
         if window_tokens is not None:
             manifest = _with_window(manifest, window_tokens)
-        choice, scorer = _choose_scorer(folder, manifest, variant)
+        choice, scorer = open_scorer(folder, manifest, variant=variant)
         if cache is not None and choice.variant.processors != "cuda":
             scorer = CachedScorer(scorer, cache, manifest, variant=choice.name)
         default = _CUDA_WORKERS if choice.variant.processors == "cuda" else usable_cores()
@@ -222,41 +220,6 @@ def _with_window(manifest: Manifest, window_tokens: int) -> Manifest:
         )
         raise InputError(message)
     return msgspec.structs.replace(manifest, window_tokens=window_tokens)
-
-
-def _choose_scorer(folder: Path, manifest: Manifest, name: str | None) -> tuple[Choice, Scorer]:
-    """Open the variant that fits best; without a usable GPU, the best for the processor."""
-    processor = detect_processor()
-    choice = choose_variant(manifest, processor, cuda=cuda_is_available(), name=name)
-    try:
-        return choice, _open_scorer(folder, manifest, choice, processor)
-    except ProviderError as error:
-        if name is not None:
-            raise
-        logging.getLogger(__name__).warning("%s; scoring on the CPU instead", error)
-    choice = choose_variant(manifest, processor)
-    return choice, _open_scorer(folder, manifest, choice, processor)
-
-
-def _open_scorer(folder: Path, manifest: Manifest, choice: Choice, processor: Processor) -> Scorer:
-    """Open tokenizer and graph at the same time: each takes about half of the start."""
-    with ThreadPoolExecutor(1) as pool:
-        tokenizer = pool.submit(
-            lambda: open_encoder(
-                check_file(folder, manifest.tokenizer),
-                window_tokens=manifest.window_tokens,
-                prompt=manifest.prompt,
-            )
-        )
-        graph, *_ = [check_file(folder, file) for file in choice.variant.files]
-        if choice.variant.processors == "cuda":
-            return CudaScorer(cuda_session(graph), tokenizer.result(), manifest.graph_inputs)
-        # A variant for other processors gives the same scores here, if more slowly.
-        options = {} if processor.has_dot_product else EXACT_PRODUCTS
-        session = cpu_session(
-            graph, options=options if choice.variant.processors == "int8-dot" else {}
-        )
-        return CpuScorer(session, tokenizer.result(), manifest.graph_inputs)
 
 
 def _nothing_to_score() -> Future[PairScores]:

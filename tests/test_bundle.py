@@ -162,7 +162,7 @@ class TestWithoutCuda:
     def test_a_provider_that_does_not_load_falls_back_to_the_processor(
         self, for_cuda: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("ranklet.runtime.reranker.cuda_is_available", lambda: True)
+        monkeypatch.setattr("ranklet.runtime.opening.cuda_is_available", lambda: True)
         with Reranker.open(for_cuda) as reranker:
             assert reranker.variant != "fp16"
             assert reranker.score("moon", ["moon"]).shape == (1,)

@@ -423,8 +423,8 @@ def test_a_variant_for_other_processors_is_computed_exactly(
         return cpu_session(graph, options=options)
 
     processor = Processor("x86_64", frozenset(flags))
-    monkeypatch.setattr("ranklet.runtime.reranker.detect_processor", lambda: processor)
-    monkeypatch.setattr("ranklet.runtime.reranker.cpu_session", record)
+    monkeypatch.setattr("ranklet.runtime.opening.detect_processor", lambda: processor)
+    monkeypatch.setattr("ranklet.runtime.opening.cpu_session", record)
     with Reranker.open(TINY, variant="int8") as reranker:
         assert reranker.score(QUERY, DOCUMENTS).shape == (6,)
     with Reranker.open(TINY, variant="int8-avx2"):
