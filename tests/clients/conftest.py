@@ -27,6 +27,7 @@ os.environ |= {
     "HAYSTACK_TELEMETRY_ENABLED": "False",
     "LANGSMITH_TRACING": "false",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "NO_PROXY": "127.0.0.1",
 }
 
 _calls_out: list[str] = []
@@ -72,8 +73,9 @@ def _no_calls_out() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction] 
 def _running_server(*words: object, **variables: str) -> Generator[str]:
     """Run ``ranklet serve`` on a free port and give its address."""
     command = [sys.executable, "-m", "ranklet.cli", "serve", "--port", "0", *map(str, words)]
+    others = {name: text for name, text in os.environ.items() if not name.startswith("RANKLET_")}
     with subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | variables, stdout=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=others | variables, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -77,3 +77,26 @@ def test_infinity_without_documents(
         return_documents=False,
     )
     assert pairs(answer) == ranking
+
+
+@pytest.mark.parametrize("provider", ["cohere", "jina_ai", "hosted_vllm"])
+def test_long_documents(provider: str, address: str, query: str, documents: list[str]) -> None:
+    answer = litellm.rerank(
+        model=f"{provider}/{MODEL}",
+        api_base=address,
+        api_key="any",
+        query=query,
+        documents=[documents[0] * 500, documents[2] * 500],
+    )
+    assert [index for index, _ in pairs(answer)] == [1, 0]
+
+
+def test_huggingface_refuses_long_documents(address: str, documents: list[str]) -> None:
+    """It tells every server not to cut, and learns why that fails."""
+    with pytest.raises(litellm.APIError, match=r"texts\[0\] is longer .* set truncate to true"):
+        litellm.rerank(
+            model=f"huggingface/{MODEL}",
+            api_base=address,
+            query="a query",
+            documents=[documents[0] * 500],
+        )
