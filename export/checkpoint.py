@@ -13,7 +13,7 @@ from .hub import HubModel, fetch_files
 from .links import refuse_links_outside
 from .model_card import read_licence
 from .onnx_graph import ReadyGraph
-from .tokenizer_file import require_tokenizer
+from .tokenizer_file import can_be_converted, require_tokenizer
 from .weights import require_whole, weight_files
 
 
@@ -91,7 +91,8 @@ def require_own_vocabulary(source: str, folder: Path, config: CheckpointConfig) 
 def _check_description(source: str, folder: Path, template: str | None) -> CheckpointConfig:
     """Check all that can be known before the weights are there."""
     config = read_config(source, folder, template=template)
-    require_own_vocabulary(source, folder, config)
+    if not can_be_converted(folder):  # else its vocabulary is known only when it is converted
+        require_own_vocabulary(source, folder, config)
     return config
 
 

@@ -27,7 +27,7 @@ from .errors import DownloadError, first_line
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
-_DESCRIPTION = ("*.json", "*.txt", "README.md")
+_DESCRIPTION = ("*.json", "*.model", "*.txt", "README.md")
 """All of a checkpoint but its weights."""
 
 _SUBFOLDERS = "*/*"

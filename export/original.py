@@ -10,6 +10,10 @@ from .placement import WorkFolder
 from .progress import Stages
 from .quiet import quiet_libraries
 from .reference import Original, collect_logits
+from .tokenizer_file import can_be_converted
+
+_CONVERSION_PAIRS = 64
+"""Slow tokenizers are: so many pairs take them a second."""
 
 
 def convert(
@@ -33,6 +37,9 @@ def convert(
     with quiet_libraries():
         with stages.stage("Load the torch model"):
             original = torch_tokenizer.load_tokenizer(name, checkpoint.folder)
+            if can_be_converted(checkpoint.folder):
+                few = texts[:_CONVERSION_PAIRS]
+                torch_tokenizer.require_faithful_conversion(name, checkpoint.folder, original, few)
             model = torch_model.load_model(name, checkpoint.folder, checkpoint.head, original)
             torch_tokenizer.write_tokenizer(original, work.tokenizer)
         with stages.stage("Convert it to a graph"):

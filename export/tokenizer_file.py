@@ -9,6 +9,23 @@ from ranklet.runtime.manifest import TOKENIZER_NAME
 from .errors import UnsupportedCheckpointError
 
 
+_CONVERTIBLE = (
+    {"vocab.txt"},
+    {"vocab.json", "merges.txt"},
+    {"sentencepiece.bpe.model"},
+    {"spiece.model"},
+    {"spm.model"},
+)
+"""The files of tokenizers that transformers turns into fast ones."""
+
+
+def can_be_converted(folder: Path) -> bool:
+    """Whether a checkpoint has a slow tokenizer alone, of a kind that can be made a fast one."""
+    if (folder / TOKENIZER_NAME).exists():
+        return False
+    return any(all((folder / name).exists() for name in names) for names in _CONVERTIBLE)
+
+
 def require_tokenizer(source: str, folder: Path) -> int:
     """Check that a checkpoint has a fast tokenizer.
 

@@ -37,6 +37,22 @@ def load_tokenizer(source: str, folder: Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def require_faithful_conversion(
+    source: str, folder: Path, tokenizer: PreTrainedTokenizerFast, pairs: Sequence[tuple[str, str]]
+) -> None:
+    """Check that a tokenizer that was made of a slow one gives the tokens of that one.
+
+    Raises:
+        UnsupportedCheckpointError: it does not: some things that slow tokenizers do have no
+            counterpart in the fast ones.
+    """
+    slow: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=False)
+    for text in dict.fromkeys(text for pair in pairs for text in pair):
+        if slow(text)["input_ids"] != tokenizer(text)["input_ids"]:
+            found = f"its slow tokenizer cannot be converted: {text[:40]!r} gets other tokens"
+            raise UnsupportedCheckpointError(source, found)
+
+
 def answer_tokens(tokenizer: PreTrainedTokenizerFast, head: AnswerHead) -> tuple[int, int]:
     """Give the ids of a language model's two answers.
 

@@ -58,6 +58,18 @@ def sharded_without_shard(folder: Path) -> None:
     )
 
 
+def linked_outside(folder: Path) -> None:
+    secret = folder.parent / "secret.json"
+    secret.write_bytes((folder / "config.json").read_bytes())
+    remove("config.json")(folder)
+    (folder / "config.json").symlink_to(secret)
+
+
+def linked_folder(folder: Path) -> None:
+    (folder.parent / "elsewhere").mkdir()
+    (folder / "1_Pooling").symlink_to(folder.parent / "elsewhere")
+
+
 def sharded_outside(folder: Path) -> None:
     remove("model.safetensors")(folder)
     edit("model.safetensors.index.json", weight_map={"a": "../model.safetensors"})(folder)
@@ -89,11 +101,10 @@ REFUSALS: dict[str, tuple[Spoil, str]] = {
         edit("config.json", architectures=["BertForMaskedLM"]),
         "BertForMaskedLM is a masked language model",
     ),
-    "two labels": (
-        edit("config.json", id2label={"0": "no", "1": "yes"}),
-        "it gives 2 labels; a cross-encoder with one logit is needed",
+    "three labels": (
+        edit("config.json", id2label={"0": "no", "1": "perhaps", "2": "yes"}),
+        "it gives 3 labels; a cross-encoder with one logit or two labels is needed",
     ),
-    "labels by default": (edit("config.json", id2label=""), "it gives 2 labels"),
     "multi-label": (
         edit(
             "config.json",
@@ -116,7 +127,7 @@ REFUSALS: dict[str, tuple[Spoil, str]] = {
     ),
     "head beside the model": (
         write("modules.json", json.dumps([{"type": f"{MODULE}.{k}"} for k in ("A", "Dense")])),
-        "modules.json adds A, Dense, a head that cannot be exported yet",
+        "modules.json lists A, Dense; Transformer, Pooling and then Dense and LayerNorm can be",
     ),
     "no window": (
         lambda folder: (
@@ -125,7 +136,10 @@ REFUSALS: dict[str, tuple[Spoil, str]] = {
         ),
         "says how long a text may be",
     ),
-    "no fast tokenizer": (remove("tokenizer.json"), "it has no tokenizer.json"),
+    "no tokenizer": (
+        lambda folder: (remove("tokenizer.json")(folder), remove("vocab.txt")(folder)),
+        "it has no tokenizer.json",
+    ),
     "damaged tokenizer": (write("tokenizer.json", "{}"), "tokenizer.json is damaged"),
     "another vocabulary": (
         edit("config.json", vocab_size=1000),
@@ -134,8 +148,13 @@ REFUSALS: dict[str, tuple[Spoil, str]] = {
     "pickled weights": (pickled, "pickled (pytorch_model.bin), and reading a pickle can run any"),
     "no weights": (remove("model.safetensors"), "it has no weights"),
     "truncated weights": (truncated, "model.safetensors is truncated or damaged"),
-    "shard missing": (sharded_without_shard, "model-00001-of-00002.safetensors, which is missing"),
+    "shard missing": (sharded_without_shard, "it lacks model-00001-of-00002.safetensors, a part"),
     "shard outside": (sharded_outside, "names no files, or files outside of the checkpoint"),
+    "link to a file outside": (
+        linked_outside,
+        "config.json is a link that leads out of the folder",
+    ),
+    "link to a folder outside": (linked_folder, "1_Pooling is a link that leads out of the folder"),
     "damaged index": (
         lambda folder: (
             remove("model.safetensors")(folder),
@@ -225,3 +244,14 @@ def test_licence_of_the_model_card(checkpoint: Path, card: str, licence: str | N
 def test_pickle_beside_safetensors_is_ignored(checkpoint: Path) -> None:
     (checkpoint / "pytorch_model.bin").write_bytes(b"anything")
     assert open_checkpoint(str(checkpoint)).architecture == "BertForSequenceClassification"
+
+
+def test_links_inside_are_followed(checkpoint: Path, tmp_path: Path) -> None:
+    """As the hub's client keeps its models."""
+    blobs = tmp_path / "models--a--b/blobs"
+    snapshot = tmp_path / "models--a--b/snapshots/0123"
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for path in checkpoint.iterdir():
+        (snapshot / path.name).symlink_to(path.rename(blobs / path.name))
+    assert open_checkpoint(str(snapshot)).architecture == "BertForSequenceClassification"
