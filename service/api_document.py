@@ -6,7 +6,7 @@ here. A test holds it against the routes of the application.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -97,17 +97,17 @@ def build_document(dialects: Sequence[Dialect[Any, Any]], settings: Settings) ->
     return msgspec.json.encode(document)
 
 
-def _with_limits(schema: Any, settings: Settings) -> Any:  # noqa: ANN401 - JSON is anything
+def _with_limits(schema: object, settings: Settings) -> object:
     """Put numbers where structs name a setting as their ``maxItems`` or ``maxLength``."""
     if isinstance(schema, list):
-        return [_with_limits(item, settings) for item in schema]
+        return [_with_limits(item, settings) for item in cast("list[object]", schema)]
     if not isinstance(schema, dict):
         return schema
     return {
-        key: getattr(settings, value)
+        key: getattr(settings, str(value))
         if key in {"maxItems", "maxLength"}
         else _with_limits(value, settings)
-        for key, value in schema.items()
+        for key, value in cast("dict[str, object]", schema).items()
     }
 
 

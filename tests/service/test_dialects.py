@@ -21,7 +21,7 @@ LONG = "the moon " * 60 + "paris is the capital city of france " + "the moon " *
 def ask(tiny_client: httpx.Client) -> Ask:
     """Posts fields to a path and gives the answer, which holds no null."""
 
-    def post(path: str, **body: object) -> Any:
+    def post(path: str, **body: object) -> Any:  # noqa: ANN401 - JSON is anything
         response = tiny_client.post(path, json=body)
         assert response.status_code == 200, response.text
         assert "null" not in re.split(r"[^a-z]+", response.text)

@@ -1,5 +1,7 @@
 """The server keeps what its OpenAPI document promises, whatever schemathesis makes of it."""
 
+# schemathesis leaves the parameters of its generic types open.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 import json
 from typing import Any, cast
 
@@ -20,7 +22,8 @@ CONFIG = schemathesis.Config.from_dict(
 )
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
 OPERATIONS: list[APIOperation[Any, Any, Any, Any]] = [
-    found.ok() for found in SCHEMA.get_all_operations()
+    found.ok()  # type: ignore[union-attr]  # fails the tests where the document is wrong
+    for found in SCHEMA.get_all_operations()
 ]
 RUNS = [
     pytest.param(operation, mode, id=f"{operation.label}-{mode.value}")
@@ -28,6 +31,8 @@ RUNS = [
     for mode in GenerationMode
     if operation.body or mode is GenerationMode.POSITIVE  # without a body nothing can be wrong
 ]
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 UNSAYABLE = {"/score", "/v1/score"}
 """Here a schema cannot tell what is valid: one query or as many as documents, by any name."""
@@ -51,10 +56,10 @@ def test_every_route_keeps_its_promises(
     if operation.path in UNSAYABLE:
         excluded = [positive_data_acceptance, negative_data_rejection]
 
-    @settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=15, suppress_health_check=SLOW)
     @given(operation.as_strategy(generation_mode=mode))
-    def check(case: Case) -> None:
-        case.body = with_whole_numbers(case.body)
+    def check(case: Case[Any]) -> None:
+        case.body = cast("Any", with_whole_numbers(case.body))
         case.call_and_validate(base_url=str(tiny_client.base_url), excluded_checks=excluded)
 
     check()

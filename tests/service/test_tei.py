@@ -42,9 +42,9 @@ def test_options_as_clients_send_them(tiny_client: httpx.Client) -> None:
 
 def test_text_and_raw_scores_where_asked(tiny_client: httpx.Client) -> None:
     plain = rank(tiny_client).json()
-    ranks = rank(tiny_client, return_text=True, raw_scores=True).json()
+    ranks: list[dict[str, Any]] = rank(tiny_client, return_text=True, raw_scores=True).json()
     assert [item["index"] for item in ranks] == [item["index"] for item in plain]
-    assert all(item["text"] == TEXTS[item["index"]] for item in ranks)
+    assert [item["text"] for item in ranks] == [TEXTS[item["index"]] for item in ranks]
     assert any(item["score"] < 0 or item["score"] > 1 for item in ranks)
 
 
