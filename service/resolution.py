@@ -28,12 +28,6 @@ _OTHER_CROSS_ENCODER = "corrius/cross-encoder-mmarco-mMiniLMv2-L12-H384-v1"
 _FLASHRANK_ENGLISH = "ms-marco-MiniLM-L-12-v2"
 _FLASHRANK_OTHER = "ms-marco-MultiBERT-L-12"
 
-_FLASHRANK_ORIGINS = {
-    "ms-marco-MiniLM-L-12-v2": "cross-encoder/ms-marco-MiniLM-L12-v2",
-    "ms-marco-TinyBERT-L-2-v2": "cross-encoder/ms-marco-TinyBERT-L2-v2",
-}
-"""The checkpoints that FlashRank's archives were quantized from: we quantize them ourselves."""
-
 _FLASHRANK_PREFIX = "flashrank:"
 
 _ALIASES = {"cross-encoder", "flashrank"}
@@ -89,9 +83,7 @@ def _language(text: str | None) -> str:
 
 
 def _flashrank(name: str, models_dir: Path) -> ModelSource:
-    return ModelSource(
-        _FLASHRANK_ORIGINS.get(name, f"{_FLASHRANK_PREFIX}{name}"), models_dir / name
-    )
+    return ModelSource(f"{_FLASHRANK_PREFIX}{name}", models_dir / name)
 
 
 def _cross_encoder(language: str, models_dir: Path) -> ModelSource:

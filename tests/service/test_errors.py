@@ -171,7 +171,7 @@ def test_a_model_that_is_not_installed_is_503_with_the_command(post: Post) -> No
     response = post({"model": "absent", "query": "a", "documents": ["b"]})
     error = check_error(response, 503, "model_not_installed")
     command = (
-        "ranklet export cross-encoder/ms-marco-MiniLM-L12-v2 "
+        "ranklet export flashrank:ms-marco-MiniLM-L-12-v2 "
         "--output models/built/ms-marco-MiniLM-L-12-v2"
     )
     assert command in error["message"]

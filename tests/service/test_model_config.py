@@ -68,7 +68,7 @@ def test_with_type_flashrank_it_must_be_installed(
     with pytest.raises(ModelNotInstalledError) as caught:
         catalog.require_installed(entry)
     output = tmp_path / "ms-marco-MiniLM-L-12-v2"
-    command = f"ranklet export cross-encoder/ms-marco-MiniLM-L12-v2 --output {output}"
+    command = f"ranklet export flashrank:ms-marco-MiniLM-L-12-v2 --output {output}"
     assert command in str(caught.value)
 
 
@@ -103,14 +103,14 @@ def test_with_type_flashrank_it_must_be_installed(
             "flashrank",
             None,
             "en",
-            "cross-encoder/ms-marco-MiniLM-L12-v2",
+            "flashrank:ms-marco-MiniLM-L-12-v2",
             "ms-marco-MiniLM-L-12-v2",
         ),
         (
             "ms-marco-TinyBERT-L-2-v2",
             "flashrank",
             "en",
-            "cross-encoder/ms-marco-TinyBERT-L2-v2",
+            "flashrank:ms-marco-TinyBERT-L-2-v2",
             "ms-marco-TinyBERT-L-2-v2",
         ),
         # `type` decides between the aliases, whichever is written.

@@ -51,7 +51,7 @@ def test_models_lists_what_is_not_installed(tiny_client: httpx.Client) -> None:
     assert tiny["is_default"]
     assert absent["id"] == "absent"
     assert absent["status"] == "not_installed"
-    assert absent["source"]["checkpoint"] == "cross-encoder/ms-marco-MiniLM-L12-v2"
+    assert absent["source"]["checkpoint"] == "flashrank:ms-marco-MiniLM-L-12-v2"
     assert absent["install_command"].startswith("ranklet export cross-encoder/")
 
 
