@@ -52,7 +52,7 @@ def test_models_lists_what_is_not_installed(tiny_client: httpx.Client) -> None:
     assert absent["id"] == "absent"
     assert absent["status"] == "not_installed"
     assert absent["source"]["checkpoint"] == "flashrank:ms-marco-MiniLM-L-12-v2"
-    assert absent["install_command"].startswith("ranklet export cross-encoder/")
+    assert absent["install_command"].startswith("ranklet export flashrank:ms-marco")
 
 
 def test_a_server_without_any_installed_model_starts_and_is_not_ready(
