@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -30,11 +31,12 @@ _VOCABULARY = 20_000
 _QUANTILE = 0.25
 """Of the times of a node: others on the machine make the upper ones longer."""
 
-_PRODUCTS = {
+_PRODUCTS: dict[str, Literal["fp32", "int8"]] = {
     "MatMul": "fp32",
     "FusedMatMul": "fp32",
     "Gemm": "fp32",
     "MatMulIntegerToFloat": "int8",
+    "DynamicQuantizeMatMul": "int8",
 }
 
 

@@ -1,44 +1,48 @@
-"""Compare int8 recipes: size, speed by length, and agreement with torch.
+"""Compare int8 recipes: size, speed by length, and agreement with the fp32 graph of a bundle.
 
     python benchmarks/recipes.py --output benchmarks/results/recipes.json
 
 Scored are the verification pairs that ship with the export, which are no part of any test
-collection.
+collection, and, where ``RANKLET_DATA`` names a folder with ``train/*.jsonl.gz``, queries held out
+there: how well does a recipe rank, and how nearly as fp32?
 """
 
 import argparse
 import json
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 from environment import ROOT, describe_environment
 from graph_timing import measure_milliseconds, score_pairs
+from held_out import HeldOut, load_held_out
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
 
 from ranklet.export.graph_file import load_graph
 from ranklet.export.int8_graph import quantize_graph
-from ranklet.export.pruning import prune_to_first_token
 from ranklet.export.quiet import quiet_libraries
 from ranklet.export.verification import rank_agreement
 from ranklet.export.verification_text import load_pairs
 from ranklet.runtime.arrays import Float32Array, IntArray
+from ranklet.runtime.manifest import read_manifest
 from ranklet.runtime.tokenization import PairEncoder
 
-_PACKAGES = ("numpy", "onnx", "onnxruntime", "torch", "transformers")
+_PACKAGES = ("numpy", "onnx", "onnxruntime")
 
 
 def _fp32(source: Path, target: Path) -> None:
     onnx.save(load_graph(source), target)
 
 
-def _token_scales(weight_bits: int) -> Callable[[Path, Path], None]:
+def _token_scales(weight_bits: int, *, narrowing: bool = True) -> Callable[[Path, Path], None]:
     def build(source: Path, target: Path) -> None:
         model = load_graph(source)
-        quantize_graph(model, weight_bits=weight_bits)
+        quantize_graph(model, weight_bits=weight_bits, narrowing_products=narrowing)
         onnx.save(model, target)
 
     return build
@@ -71,6 +75,7 @@ RECIPES: dict[str, Callable[[Path, Path], None]] = {
     "fp32": _fp32,
     "token scales, s8 weights": _token_scales(8),
     "token scales, 7-bit weights": _token_scales(7),
+    "token scales, narrowing products in fp32": _token_scales(8, narrowing=False),
     "tensor scales, s8 weights": _tensor_scales(QuantType.QInt8),
     "tensor scales, s8 weights, fused first": _tensor_scales(QuantType.QInt8, fused=True),
     "tensor scales, s8 weights, fp32 embeddings": _tensor_scales(QuantType.QInt8, embeddings=False),
@@ -83,18 +88,24 @@ RECIPES: dict[str, Callable[[Path, Path], None]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare int8 recipes.")
-    parser.add_argument("--checkpoint", type=Path, default=ROOT / "models/ranklet-mini")
+    parser.add_argument("--bundle", type=Path, default=ROOT / "models/built/ranklet-mini")
     parser.add_argument("--tokens", nargs="+", type=int, default=[32, 128, 512])
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--output", type=Path, help="write the figures there, as JSON")
     arguments = parser.parse_args()
+    data = os.environ.get("RANKLET_DATA")
+    held_out = load_held_out(Path(data) / "train") if data else None
     with tempfile.TemporaryDirectory() as folder, quiet_libraries():
         work = Path(folder)
-        feeds, reference = _export(arguments.checkpoint, work / "plain.onnx")
+        plain = work / "plain.onnx"
+        _fp32(arguments.bundle / "fp32.onnx", plain)
+        pairs = _make_pairs(arguments.bundle, plain, held_out)
         graphs = {name: work / f"{index}.onnx" for index, name in enumerate(RECIPES)}
         for name, build in RECIPES.items():
-            build(work / "plain.onnx", graphs[name])
-        quality = {name: _describe(graph, feeds, reference) for name, graph in graphs.items()}
+            build(plain, graphs[name])
+        quality = {name: _describe(graph, pairs) for name, graph in graphs.items()}
+        if held_out:
+            _add_ranking(quality, graphs, pairs, held_out)
         speed = {
             tokens: measure_milliseconds(
                 graphs, tokens=tokens, runs=arguments.runs, vocabulary=20_000
@@ -111,35 +122,57 @@ def main() -> None:
         arguments.output.write_text(content + "\n")
 
 
-def _export(checkpoint: Path, target: Path) -> tuple[list[dict[str, IntArray]], Float32Array]:
-    """Write the pruned graph; gives the verification pairs and their torch logits."""
-    from ranklet.export.torch_model import export_graph, load_model, torch_logits
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """What graphs are fed."""
 
-    model = load_model(checkpoint.name, checkpoint)
-    inputs = export_graph(checkpoint.name, model, target)
-    graph = load_graph(target)
-    prune_to_first_token(graph)
-    onnx.save(graph, target)
-    window_tokens = model.config.max_position_embeddings
-    encoder = PairEncoder.from_file(checkpoint / "tokenizer.json", window_tokens=window_tokens)
-    feeds = [
-        encoder.encode_pair(encoder.encode_query(query), document).feed(inputs)
-        for query, document in load_pairs()
-    ]
-    return feeds, np.array(list(torch_logits(model, feeds)), np.float32)
+    verification: list[dict[str, IntArray]]
+    reference: Float32Array
+    """float32, shape (n,), the fp32 logits of the verification pairs."""
+    held_out: list[dict[str, IntArray]]
 
 
-def _describe(
-    graph: Path, feeds: list[dict[str, IntArray]], reference: Float32Array
-) -> dict[str, float]:
-    logits = np.array(score_pairs(graph, feeds), np.float32)
-    differences = np.abs(logits - reference) / reference.std()
+def _make_pairs(bundle: Path, graph: Path, held_out: HeldOut | None) -> _Pairs:
+    manifest = read_manifest(bundle)
+    encoder = PairEncoder.from_file(
+        bundle / manifest.tokenizer.path, window_tokens=manifest.window_tokens
+    )
+
+    def feeds(texts: Iterable[tuple[str, str]]) -> list[dict[str, IntArray]]:
+        return [
+            encoder.encode_pair(encoder.encode_query(query), document).feed(manifest.graph_inputs)
+            for query, document in texts
+        ]
+
+    verification = feeds(load_pairs())
+    reference = np.array(score_pairs(graph, verification), np.float32)
+    return _Pairs(verification, reference, feeds(held_out.texts()) if held_out else [])
+
+
+def _describe(graph: Path, pairs: _Pairs) -> dict[str, float]:
+    logits = np.array(score_pairs(graph, pairs.verification), np.float32)
+    differences = np.abs(logits - pairs.reference) / pairs.reference.std()
     return {
         "megabytes": round(graph.stat().st_size / 1e6, 1),
-        "kendall_tau": round(rank_agreement(logits, reference), 4),
+        "kendall_tau": round(rank_agreement(logits, pairs.reference), 4),
         "mean_difference": round(float(differences.mean()), 4),
         "max_difference": round(float(differences.max()), 3),
     }
+
+
+def _add_ranking(
+    quality: dict[str, dict[str, float]],
+    graphs: Mapping[str, Path],
+    pairs: _Pairs,
+    held_out: HeldOut,
+) -> None:
+    """Add how each graph ranks the held-out candidates, and how nearly as fp32 does."""
+    logits = {name: score_pairs(graph, pairs.held_out) for name, graph in graphs.items()}
+    reference = np.array(logits["fp32"], np.float32)
+    for name, values in logits.items():
+        agreement = rank_agreement(np.array(values, np.float32), reference)
+        quality[name]["held_out_ndcg_10"] = round(held_out.ndcg(values), 4)
+        quality[name]["held_out_tau"] = round(agreement, 4)
 
 
 if __name__ == "__main__":

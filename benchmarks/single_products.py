@@ -36,8 +36,10 @@ def product_session(product: Product) -> tuple[ort.InferenceSession, dict[str, N
     if product.precision == "int8":
         weights |= {"one": np.array(1, np.float32), "zero": np.array(128, np.uint8)}
         weights["scales"] = np.full(product.outputs, 1e-3, np.float32)
-        inputs = ["left", "right", "one", "scales", "zero"]
-        node = helper.make_node("MatMulIntegerToFloat", inputs, ["product"], domain="com.microsoft")
+        operands = ["left", "right", "one", "scales", "zero"]
+        node = helper.make_node(
+            "MatMulIntegerToFloat", operands, ["product"], domain="com.microsoft"
+        )
     output = helper.make_tensor_value_info("product", TensorProto.FLOAT, None)
     inputs = [
         helper.make_tensor_value_info(

@@ -31,6 +31,7 @@ class SessionOptions:
     intra_op_num_threads: int
     log_severity_level: int
     logid: str
+    profile_file_prefix: str
     optimized_model_filepath: str
     use_deterministic_compute: bool
     def add_session_config_entry(self, key: str, value: str) -> None: ...

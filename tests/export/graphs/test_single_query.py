@@ -80,11 +80,13 @@ def _attention(
     softmax_axis: int = -1,
     queries: int = 1,
 ) -> onnx.ModelProto:
-    attributes = {"axis": softmax_axis} if normalize == "Softmax" else {}
+    normalization = helper.make_node(normalize, ["scores"], ["shares"])
+    if normalize == "Softmax":
+        normalization.attribute.append(helper.make_attribute("axis", softmax_axis))
     nodes = [
         *projections,
         helper.make_node("MatMul", ["query", "keys"], ["scores"]),
-        helper.make_node(normalize, ["scores"], ["shares"], **attributes),
+        normalization,
         helper.make_node("MatMul", ["shares", "values"], ["output"]),
     ]
     random = np.random.default_rng(1)
