@@ -8,7 +8,6 @@ from ranklet.runtime.manifest import TOKENIZER_NAME
 
 from .errors import UnsupportedCheckpointError
 
-
 _CONVERTIBLE = (
     {"vocab.txt"},
     {"vocab.json", "merges.txt"},

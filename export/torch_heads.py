@@ -36,7 +36,8 @@ class ScoringModel(nn.Module):
         """Give the logits of a batch of pairs."""
         segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         output = self.model(input_ids=input_ids, attention_mask=attention_mask, **segments)
-        return SequenceClassifierOutput(logits=self.head(output, attention_mask))
+        logits: Any = self.head(output, attention_mask)
+        return SequenceClassifierOutput(logits=logits)
 
 
 class LabelDifference(nn.Module):
@@ -133,8 +134,8 @@ def _make_layer(layer: HeadLayer) -> nn.Sequential:
     return nn.Sequential(OrderedDict(linear=linear, nonlinearity=nonlinearity))
 
 
-def answer_weights(output_embeddings: nn.Module, tokens: tuple[int, int]) -> Tensor:
+def answer_weights(model: PreTrainedModel, tokens: tuple[int, int]) -> Tensor:
     """Give the rows of a language model's output that belong to its two answers."""
-    weights: Any = output_embeddings.weight
-    rows: Tensor = weights.detach()[torch.tensor(tokens)].clone()
+    embeddings: Any = model.get_output_embeddings()
+    rows: Tensor = embeddings.weight.detach()[torch.tensor(tokens)].clone()
     return rows

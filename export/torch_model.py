@@ -111,8 +111,7 @@ def _with_head(
     body: Any = model.base_model
     if isinstance(head, AnswerHead):
         tokens = answer_tokens(tokenizer, head)
-        weights = answer_weights(model.get_output_embeddings(), tokens)
-        return ScoringModel(body, LastToken(weights, positive=0))
+        return ScoringModel(body, LastToken(answer_weights(model, tokens), positive=0))
     if isinstance(model, GenericForSequenceClassification):
         # These find the last token by the padding's id; a mask tells it whatever a text holds.
         classifier: Any = model

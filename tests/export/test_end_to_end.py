@@ -17,6 +17,7 @@ from rich.console import Console
 
 from ranklet.export import build, graph_file, verification
 from ranklet.export.errors import ExportError, ParityError, UnsupportedCheckpointError
+from ranklet.export.head import ClassifierHead
 from ranklet.export.pipeline import ExportedBundle, export_bundle
 from ranklet.export.progress import Stages
 from ranklet.export.quantization import VARIANTS
@@ -71,8 +72,8 @@ def torch_scores(tiny_checkpoint: Path) -> NDArray[np.float32]:
     with quiet_libraries():
         import torch
 
-        model = load_model("tiny", tiny_checkpoint)
         tokenizer = load_tokenizer("tiny", tiny_checkpoint)
+        model = load_model("tiny", tiny_checkpoint, ClassifierHead(), tokenizer)
         scores: list[float] = []
         for query, document in PAIRS:
             # Lists, as sentence-transformers passes them: alone, an empty document is none at all.
@@ -173,7 +174,8 @@ def test_conversion_leaves_the_model_as_it_was(
     pairs = [encoder.encode_pair(encoder.encode_query(query), text) for query, text in PAIRS]
     feeds = [pair.feed(exported.manifest.graph_inputs) for pair in pairs]
     with quiet_libraries():
-        model = load_model("tiny", tiny_checkpoint)
+        tokenizer = load_tokenizer("tiny", tiny_checkpoint)
+        model = load_model("tiny", tiny_checkpoint, ClassifierHead(), tokenizer)
         before = list(torch_logits(model, feeds))
         export_graph("tiny", model, tmp_path / "model.onnx")
         assert list(torch_logits(model, feeds)) == before

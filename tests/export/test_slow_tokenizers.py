@@ -31,8 +31,8 @@ def sentencepiece_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     text = folder.parent / "text.txt"
     text.write_text("\n".join(document for _, document in load_pairs(128)))
-    special = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3}
-    pieces = {
+    special: dict[str, Any] = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3}
+    pieces: dict[str, Any] = {
         "pad_piece": "[PAD]",
         "bos_piece": "[CLS]",
         "eos_piece": "[SEP]",

@@ -140,7 +140,7 @@ def _make_tokenizer(architecture: Architecture) -> Any:  # noqa: ANN401 - one of
     trained = _TRAIN[architecture.kind](architecture)
     is_qwen = architecture.special is _QWEN
     if not is_qwen:
-        ids = {token: trained.token_to_id(token) for token in (begin, end)}
+        ids = {token: trained.token_to_id(token) or 0 for token in (begin, end)}
         trained.post_processor = _post_processor(architecture, begin, end, ids)
     names: dict[str, Any] = {}
     if not is_qwen:
@@ -232,7 +232,7 @@ def _train_byte_bpe(architecture: Architecture) -> Tokenizer:
 def _train_unigram(architecture: Architecture) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
+        [normalizers.NFKC(), normalizers.Replace("  ", " ")]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
@@ -253,6 +253,10 @@ _TRAIN: dict[TokenizerKind, Callable[[Architecture], Tokenizer]] = {
 }
 
 
+def _ignore(*_: object) -> None:
+    """Print nothing."""
+
+
 @pytest.fixture(scope="session")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Export a checkpoint with all variants for the CPU and give the bundle.
@@ -268,11 +272,9 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     def run(checkpoint: Path, **options: Any) -> Path:  # noqa: ANN401 - those of the request
         output = tmp_path_factory.mktemp("bundles") / checkpoint.name
-        settings = {"verify_pairs": 32, "allow_degraded": True, **options}
+        settings: dict[str, Any] = {"verify_pairs": 32, "allow_degraded": True, **options}
         request = ExportRequest(str(checkpoint), output, **settings)
         stages = Stages(Console(quiet=True))
-        return export_bundle(
-            request, stages, on_report=lambda *_: None, on_quality=lambda *_: None
-        ).folder
+        return export_bundle(request, stages, on_report=_ignore, on_quality=_ignore).folder
 
     return run

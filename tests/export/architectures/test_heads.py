@@ -299,8 +299,8 @@ def test_modules_without_their_weights(
     checkpoint = make_checkpoint("bert", "Model")
     add_modules(checkpoint, {"pooling_mode": "cls"})
     edit("2_Dense/config.json", bias=True)(checkpoint)
-    with pytest.raises(UnsupportedCheckpointError, match="its head: .*Sequential"):
+    with pytest.raises(UnsupportedCheckpointError, match=r"its head: .*Sequential"):
         export(checkpoint)
     (checkpoint / "3_LayerNorm/model.safetensors").unlink()
-    with pytest.raises(UnsupportedCheckpointError, match="lacks 3_LayerNorm/model.safetensors"):
+    with pytest.raises(UnsupportedCheckpointError, match=r"lacks 3_LayerNorm/model\.safetensors"):
         export(checkpoint)

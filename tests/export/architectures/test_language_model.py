@@ -12,8 +12,8 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from ranklet.export.errors import ExportError, UnsupportedCheckpointError
 from ranklet.export.checkpoint_config import read_config
+from ranklet.export.errors import ExportError, UnsupportedCheckpointError
 from ranklet.export.head import AnswerHead
 from ranklet.export.prompt_template import TEMPLATES
 from ranklet.export.quiet import quiet_libraries
@@ -99,6 +99,7 @@ def test_int8_ranks_as_the_model_card(
 
 def test_manifest_holds_the_prompt_and_says_what_the_score_is(bundle: Path) -> None:
     manifest = read_manifest(bundle)
+    assert manifest.prompt is not None
     assert manifest.prompt == TEMPLATES[TEMPLATE].prompt
     assert (manifest.prompt.prefix, manifest.prompt.suffix) == (PREFIX, SUFFIX)
     assert manifest.output_activation == "sigmoid"
