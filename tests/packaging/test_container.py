@@ -229,7 +229,8 @@ def test_the_health_check_fails_where_nothing_answers(image: Image) -> None:
 
 
 def test_the_doctor_finds_nothing_wrong(image: Image) -> None:
-    status, output = image.output("ranklet", "doctor", "--json")
+    # Without its second output: onnxruntime may complain there that a bare chroot has no /sys.
+    status, output = image.output("sh", "-c", "ranklet doctor --json 2>/dev/null")
     assert status == 0, output
     found = json.loads(output)
     assert found["problems"] == []
@@ -266,7 +267,7 @@ def test_nothing_of_the_build_is_left(image: Image) -> None:
 
 
 def size_mb(folders: Sequence[Path]) -> float:
-    return sum(float(call("du", "-sk", folder).split()[0]) for folder in folders) / 1000
+    return sum(float(call("du", "-sk", folder).split()[0]) for folder in folders) * 1024 / 1e6
 
 
 def test_its_size(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
