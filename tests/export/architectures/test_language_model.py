@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from ranklet.export.checkpoint_config import read_config
 from ranklet.export.errors import ExportError, UnsupportedCheckpointError
@@ -20,7 +21,10 @@ from ranklet.export.quiet import quiet_libraries
 from ranklet.export.torch_tokenizer import answer_tokens, load_tokenizer
 from ranklet.export.verification import rank_agreement
 from ranklet.runtime.manifest import read_manifest
+from ranklet.runtime.prompt import open_encoder
 from ranklet.runtime.reranker import Reranker
+from ranklet.runtime.text_encoding import Side
+from ranklet.runtime.tokenization import Cut
 
 pytestmark = pytest.mark.torch
 
@@ -141,6 +145,25 @@ def test_long_query_leaves_room_for_the_document(bundle: Path) -> None:
     assert result.query_cut
     assert result.query_tokens <= 256
     assert result.logits[0] != result.logits[1]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_prompt_stays_whole_whatever_is_cut(bundle: Path, side: Side) -> None:
+    manifest = read_manifest(bundle)
+    path = bundle / "tokenizer.json"
+    encoder = open_encoder(path, window_tokens=300, prompt=manifest.prompt)
+    cut = Cut(side=side, query_tokens=4, document_tokens=8)
+    query = encoder.encode_query("first " + "filler " * 500 + "last", cut)
+    (pair,) = encoder.encode_windows(query, "begin " + "words " * 500 + "end", max_windows=1)
+    text = Tokenizer.from_file(str(path)).decode(pair.ids.tolist(), skip_special_tokens=False)
+    assert query.was_cut
+    assert pair.was_cut
+    assert text.startswith(f"{PREFIX}<Instruct>: {TASK}\n<Query>: ")
+    assert text.endswith(SUFFIX)
+    kept = text.removeprefix(PREFIX).removesuffix(SUFFIX)
+    assert ("first" in kept, "last" in kept) == (side == "right", side == "left")
+    assert ("begin" in kept, "end" in kept) == (side == "right", side == "left")
+    assert "\n<Document>:" in kept
 
 
 def test_converted_classifier_scores_the_same(
