@@ -123,8 +123,8 @@ def open_graph(source: str, path: Path) -> onnx.ModelProto:
         if not file.is_file():
             raise UnsupportedCheckpointError(source, f"it lacks {name}, the weights of {path.name}")
     model = _read(source, path)
-    _require_data(source, path, model)
-    onnx.load_external_data_for_model(model, str(path.parent))
+    for tensor in _external_tensors(model.graph):
+        _load_data(source, path, tensor)
     return model
 
 
@@ -172,15 +172,24 @@ def _read(source: str, path: Path) -> onnx.ModelProto:
     return model
 
 
-def _require_data(source: str, path: Path, model: onnx.ModelProto) -> None:
-    """Check that the weights in other files lie within them."""
-    for tensor in _external_tensors(model.graph):
-        file = path.with_name(_entry(tensor, "location"))
-        offset, length = (_entry(tensor, key) or "0" for key in ("offset", "length"))
-        is_inside = offset.isdecimal() and length.isdecimal()
-        if not is_inside or int(offset) + int(length) > file.stat().st_size:
-            found = f"{file.name} is truncated or damaged: {tensor.name} lies beyond its end"
-            raise UnsupportedCheckpointError(source, found)
+def _load_data(source: str, path: Path, tensor: TensorProto) -> None:
+    """Read a weight from the other file that holds it.
+
+    The library would refuse files behind links, which is how the hub's cache keeps all of them.
+    """
+    file = path.with_name(_entry(tensor, "location"))
+    size = file.stat().st_size
+    offset = _entry(tensor, "offset") or "0"
+    length = _entry(tensor, "length") or str(size - int(offset) if offset.isdecimal() else 0)
+    is_number = offset.isdecimal() and length.isdecimal()
+    if not is_number or int(offset) + int(length) > size:
+        found = f"{file.name} is truncated or damaged: {tensor.name} lies beyond its end"
+        raise UnsupportedCheckpointError(source, found)
+    with file.open("rb") as stream:
+        stream.seek(int(offset))
+        tensor.raw_data = stream.read(int(length))
+    tensor.data_location = TensorProto.DEFAULT
+    tensor.ClearField("external_data")
 
 
 def _entry(tensor: TensorProto, key: str) -> str:

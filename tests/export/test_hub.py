@@ -2,25 +2,36 @@
 
 import hashlib
 import json
+import random
+import shutil
 import subprocess
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import onnx
 import pytest
+from huggingface_hub.constants import DOWNLOAD_CHUNK_SIZE
 
 from ranklet.runtime.bundle import check_all_files
-from ranklet.runtime.manifest import read_manifest
+from ranklet.runtime.manifest import Source, read_manifest
 
 pytestmark = pytest.mark.torch
 
 REPO_ID = "someone/tiny-reranker"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REVISIONS = ("main", "v1", COMMIT)
+WEIGHTS = (".safetensors", ".onnx", ".onnx_data", ".zip")
+
+FLASHRANK = "ms-marco-MiniLM-L-12-v2"
+"""A name that the flashrank package knows."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+StartHub = Callable[..., "StandInHub"]
 
 
 @dataclass
@@ -28,6 +39,7 @@ class StandInHub:
     """What the server serves, how it misbehaves, and what it was asked for."""
 
     folder: Path
+    repo_id: str = REPO_ID
     address: str = ""
     token: str | None = None
     """Asked for where given."""
@@ -37,6 +49,19 @@ class StandInHub:
     """How many downloads of weights break off in their middle."""
     fetched: list[str] = field(default_factory=list[str])
     """Names of the files whose content was sent, in part or in full."""
+    ranges: list[str] = field(default_factory=list[str])
+    """Parts of files that were asked for, as their clients wrote it."""
+    changed: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    """By name: what is sent in place of the file that was announced."""
+
+    def environment(self, cache: Path) -> dict[str, str]:
+        """Give the variables that send the hub's client here."""
+        return {
+            "HF_ENDPOINT": self.address,
+            "HF_HOME": str(cache),
+            "HF_HUB_OFFLINE": "0",
+            "HF_TOKEN": "",
+        }
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -59,10 +84,10 @@ class Handler(BaseHTTPRequestHandler):
         if hub.token is not None and self.headers["Authorization"] != f"Bearer {hub.token}":
             return self._refuse(401, "RepoNotFound")
         path = self.path.partition("?")[0]
-        if path.startswith(f"/api/models/{REPO_ID}"):
+        if path.startswith(f"/api/models/{hub.repo_id}"):
             _, _, revision = path.partition("/revision/")
             return self._describe(revision or "main")
-        _, found, rest = path.partition(f"/{REPO_ID}/resolve/")
+        _, found, rest = path.partition(f"/{hub.repo_id}/resolve/")
         revision, _, name = rest.partition("/")
         if not found or revision not in REVISIONS:
             return self._refuse(404, "RepoNotFound")
@@ -85,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
             if path.is_file()
         )
         description = {
-            "id": REPO_ID,
+            "id": self.hub.repo_id,
             "sha": COMMIT,
             "siblings": [{"rfilename": name} for name in files],
         }
@@ -99,15 +124,24 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_file(self, name: str) -> None:
         content = (self.hub.folder / name).read_bytes()
-        self.send_response(200)
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        etag = hashlib.sha256(content).hexdigest()
+        content = self.hub.changed.get(name, content)
+        total, start = len(content), 0
+        if asked := self.headers["Range"]:
+            self.hub.ranges.append(asked)
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", f'"{etag}"')
         self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(total - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
         self.end_headers()
         if self.command == "HEAD":
             return
         self.hub.fetched.append(name)
-        if name.endswith(".safetensors") and self.hub.cuts > 0:
+        content = content[start:]
+        if name.endswith(WEIGHTS) and self.hub.cuts > 0:
             self.hub.cuts -= 1
             content = content[: len(content) // 2]
             self.close_connection = True
@@ -115,33 +149,39 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hub(checkpoint: Path) -> Iterator[StandInHub]:
+def start_hub() -> Iterator[StartHub]:
+    """Start hubs, each with the files of a folder; they end with the test."""
+    with ExitStack() as stack:
+
+        def start(folder: Path, repo_id: str = REPO_ID) -> StandInHub:
+            served = StandInHub(folder, repo_id)
+
+            class HandlerOfThis(Handler):
+                hub = served
+
+            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), HandlerOfThis))
+            served.address = f"http://127.0.0.1:{server.server_port}"
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            return served
+
+        yield start
+
+
+@pytest.fixture
+def hub(checkpoint: Path, start_hub: StartHub) -> StandInHub:
     """A hub with the tiny checkpoint and files that an export has no use for."""
     (checkpoint / "onnx").mkdir()
     (checkpoint / "onnx/config.json").write_text("{}")
     (checkpoint / "training_log.bin").write_bytes(b"pickled")
-    served = StandInHub(checkpoint)
-
-    class HandlerOfThis(Handler):
-        hub = served
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), HandlerOfThis) as server:
-        served.address = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield served
-        server.shutdown()
-        thread.join()
+    return start_hub(checkpoint)
 
 
 @pytest.fixture
 def environment(hub: StandInHub, tmp_path: Path) -> dict[str, str]:
-    return {
-        "HF_ENDPOINT": hub.address,
-        "HF_HOME": str(tmp_path / "cache"),
-        "HF_HUB_OFFLINE": "0",
-        "HF_TOKEN": "",
-    }
+    return hub.environment(tmp_path / "cache")
 
 
 def export(run_export: Run, tmp_path: Path, *words: str, environment: dict[str, str]) -> str:
@@ -255,3 +295,93 @@ def test_broken_download_is_completed_by_the_next_export(
     assert result.returncode == 0, result.stderr
     assert hub.fetched.count("config.json") == 1
     assert hub.fetched.count("model.safetensors") == 2
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_file_that_changes_on_its_way(
+    name: str, hub: StandInHub, environment: dict[str, str], run_export: Run, tmp_path: Path
+) -> None:
+    content = bytearray((hub.folder / name).read_bytes())
+    content[-2] ^= 1
+    hub.changed[name] = bytes(content)
+    line = export(run_export, tmp_path, environment=environment)
+    assert f"{name} has another checksum than the hub announced" in line
+    assert not list((tmp_path / "cache").rglob(name))
+    hub.changed.clear()
+    words = ("--variants", "fp32", "--verify-pairs", "32", "--output")
+    result = run_export(REPO_ID, *words, tmp_path / "bundle", environment=environment)
+    assert result.returncode == 0, result.stderr
+    assert hub.fetched.count(name) == 2
+
+
+def test_licence_that_restricts_is_told(
+    hub: StandInHub, environment: dict[str, str], run_export: Run, tmp_path: Path
+) -> None:
+    (hub.folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    words = ("--variants", "fp32", "--verify-pairs", "32", "--output")
+    result = run_export(REPO_ID, *words, tmp_path / "bundle", environment=environment)
+    assert "Licence: cc-by-nc-4.0, which forbids commercial use" in result.stderr
+    assert read_manifest(tmp_path / "bundle").source.licence == "cc-by-nc-4.0"
+
+
+def test_ready_graph_without_torch(
+    tiny_graph: Path, start_hub: StartHub, run_without_torch: Run, tmp_path: Path
+) -> None:
+    """Of what lies on the hub only the graph and its data are fetched."""
+    folder = shutil.copytree(tiny_graph, tmp_path / "served")
+    (folder / "onnx").mkdir()
+    graph = onnx.load(folder / "model.onnx")
+    (folder / "model.onnx").unlink()
+    onnx.save(
+        graph, folder / "onnx/model.onnx", save_as_external_data=True, location="model.onnx_data"
+    )
+    (folder / "onnx/model_fp16.onnx").write_bytes(b"another")
+    hub = start_hub(folder)
+    words = ("export", REPO_ID, "--variants", "fp32", "--verify-pairs", "32", "--output")
+    environment = hub.environment(tmp_path / "cache")
+    result = run_without_torch(*words, tmp_path / "bundle", environment=environment)
+    assert result.returncode == 0, result.stderr
+    manifest = read_manifest(tmp_path / "bundle")
+    assert manifest.source.revision == COMMIT
+    assert "torch" not in manifest.tool_versions
+    fetched = {name for name in hub.fetched if name.startswith("onnx/")}
+    assert fetched == {"onnx/model.onnx", "onnx/model.onnx_data"}
+
+
+def test_model_of_flashrank_by_its_name(
+    flashrank_folder: Path, start_hub: StartHub, run_without_torch: Run, tmp_path: Path
+) -> None:
+    """The archive breaks off once; the next export goes on where it stopped."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "README.md").write_text("---\nlicense: cc-by-sa-4.0\n---\n")
+    with zipfile.ZipFile(folder / f"{FLASHRANK}.zip", "w") as archive:
+        for path in flashrank_folder.iterdir():
+            archive.write(path, f"{FLASHRANK}/{path.name}")
+        archive.writestr("padding", random.Random(7).randbytes(3 * DOWNLOAD_CHUNK_SIZE))
+    hub = start_hub(folder, "prithivida/flashrank")
+    hub.cuts = 1
+    environment = hub.environment(tmp_path / "cache")
+    words = ("export", f"flashrank:{FLASHRANK}", "--verify-pairs", "32", "--output")
+    result = run_without_torch(*words, tmp_path / "bundle", environment=environment)
+    assert result.returncode == 2
+    assert "the connection broke off" in result.stderr
+    assert not (tmp_path / "bundle").exists()
+    result = run_without_torch(*words, tmp_path / "bundle", environment=environment)
+    assert result.returncode == 0, result.stderr
+    assert hub.ranges == [f"bytes={DOWNLOAD_CHUNK_SIZE}-"]
+    manifest = read_manifest(tmp_path / "bundle")
+    assert manifest.source == Source(f"flashrank:{FLASHRANK}", COMMIT, "cc-by-sa-4.0")
+    assert list(manifest.variants) == ["source"]
+
+
+def test_install_from_the_gallery(
+    checkpoint: Path, start_hub: StartHub, run_ranklet: Run, tmp_path: Path
+) -> None:
+    hub = start_hub(checkpoint, "cross-encoder/ms-marco-MiniLM-L6-v2")
+    environment = hub.environment(tmp_path / "cache")
+    words = ("models", "install", "ms-marco-minilm-l-6", "--output", tmp_path / "bundle", "--json")
+    result = run_ranklet(*words, environment=environment)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["manifest"]["name"] == "ms-marco-minilm-l-6"
+    check_all_files(tmp_path / "bundle", read_manifest(tmp_path / "bundle"))
