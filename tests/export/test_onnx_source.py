@@ -173,6 +173,15 @@ def linked(folder: Path) -> None:
     (folder / "model.onnx").symlink_to(folder.parent / "elsewhere.onnx")
 
 
+def three_labels(folder: Path) -> None:
+    """Let the configuration tell how many numbers the graph gives, and not the graph."""
+    edit(folder, num_labels=3)
+    graph = onnx.load(folder / "model.onnx")
+    output = graph.graph.output[0]
+    output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, None))
+    onnx.save(graph, folder / "model.onnx")
+
+
 REFUSALS: dict[str, tuple[Spoil, str]] = {
     "data above": (external("../secret"), "names '../secret' for its weights, which does not lie"),
     "data anywhere": (external("/etc/passwd"), "names '/etc/passwd' for its weights"),
@@ -187,17 +196,9 @@ REFUSALS: dict[str, tuple[Spoil, str]] = {
     "none": (lambda f: (f / "model.onnx").unlink(), "there is no .onnx file in it"),
     "link": (linked, "is a link that leads out of the folder"),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "it has no tokenizer.json"),
-    "three labels": (lambda f: (edit(f, num_labels=3), unshaped(f)), "it gives 3 labels"),
+    "three labels": (three_labels, "it gives 3 labels"),
     "another vocabulary": (lambda f: edit(f, vocab_size=9), "its embeddings only 9"),
 }
-
-
-def unshaped(folder: Path) -> None:
-    """Let a graph not tell how many numbers it gives."""
-    graph = onnx.load(folder / "model.onnx")
-    output = graph.graph.output[0]
-    output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, None))
-    onnx.save(graph, folder / "model.onnx")
 
 
 @pytest.mark.parametrize("case", REFUSALS)
@@ -261,5 +262,5 @@ def test_choice_between_weights_and_graph(
     expected: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(onnx_source.importlib.util, "find_spec", lambda _: has_torch or None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: has_torch or None)
     assert onnx_source.prefers_graph(origin, present) is expected
