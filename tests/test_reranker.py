@@ -26,7 +26,7 @@ from ranklet.runtime.scoring import (
     pad_pairs,
 )
 from ranklet.runtime.sessions import EXACT_PRODUCTS, cpu_session
-from ranklet.runtime.tokenization import Cut, EncodedQuery, PairEncoder
+from ranklet.runtime.tokenization import Cut, EncodedQuery, Encoder, PairEncoder
 
 TINY = Path(__file__).parent / "tiny/bundle"
 QUERY = "what is the capital city of france"
@@ -267,7 +267,7 @@ class SlowScorer:
     pairs_per_call = 1
 
     def __init__(self) -> None:
-        self.encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
+        self.encoder: Encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
         self._scorer = CpuScorer(
             cpu_session(TINY / "fp32.onnx"), self.encoder, read_manifest(TINY).graph_inputs
         )
