@@ -22,8 +22,8 @@ _SHARE = 20
 """One row in so many is held out."""
 
 _DOCUMENTS_IN_SET = 400
-_QUERIES_IN_SET = 40
-_CANDIDATES = 15
+_QUERIES_IN_SET = 15
+_CANDIDATES = 12
 
 
 class _Row(msgspec.Struct, frozen=True):
