@@ -262,5 +262,9 @@ def test_choice_between_weights_and_graph(
     expected: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: has_torch or None)
+
+    def find_spec(_: str) -> object:
+        return object() if has_torch else None
+
+    monkeypatch.setattr("importlib.util.find_spec", find_spec)
     assert onnx_source.prefers_graph(origin, present) is expected
