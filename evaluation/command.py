@@ -1,7 +1,6 @@
 """``ranklet eval``: how well bundles rank, measured on test collections."""
 
 import argparse
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import msgspec
 
 from ranklet.runtime.errors import InputError
 
-from .errors import MissingPackageError
+from .errors import require_packages
 from .request import DEFAULT_DEPTH, DEFAULT_METRICS, EvaluationRequest
 
 _EPILOG = """\
@@ -26,8 +25,6 @@ examples:
   ranklet eval --model models/built/* --data scifact --run bm25 --html report.html
   ranklet eval --model DIR --data trec-dl-2019 --variant fp32 int8 --metrics 'nDCG@10,RR(rel=2)@10'
 """
-
-_PACKAGES = ("bm25s", "ir_measures", "rich", "scipy")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +84,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate every variant on every collection and report; gives the exit status."""
-    _check_packages()
+    require_packages()
     from .evaluate import evaluate  # noqa: PLC0415 - `--help` need not wait for onnxruntime
     from .page import make_page  # noqa: PLC0415 - as above
     from .progress import progress_bars  # noqa: PLC0415 - as above
@@ -113,12 +110,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print_tables(report)
     return 0
-
-
-def _check_packages() -> None:
-    for package in _PACKAGES:
-        if importlib.util.find_spec(package) is None:
-            raise MissingPackageError(package)
 
 
 def _request(arguments: argparse.Namespace, *, cache_folder: Path) -> EvaluationRequest:

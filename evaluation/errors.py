@@ -1,8 +1,11 @@
 """What can be wrong with a test collection, a run or a metric; all of it is for the caller."""
 
+import importlib.util
 from pathlib import Path
 
 from ranklet.runtime.errors import InputError, RankletError
+
+_PACKAGES = ("bm25s", "ir_measures", "rich", "scipy")
 
 
 class CollectionError(InputError):
@@ -45,5 +48,16 @@ class MissingPackageError(RankletError, ImportError):
     def __init__(self, package: str) -> None:
         """Name the ``package`` and the extra that brings it."""
         super().__init__(
-            f"`ranklet eval` needs {package}; install it with: pip install 'ranklet[eval]'"
+            f"measuring quality needs {package}; install it with: pip install 'ranklet[eval]'"
         )
+
+
+def require_packages() -> None:
+    """Check that all packages are installed that measuring quality needs.
+
+    Raises:
+        MissingPackageError: one is not.
+    """
+    for package in _PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise MissingPackageError(package)

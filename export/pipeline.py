@@ -8,6 +8,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from ranklet.evaluation.errors import require_packages
 from ranklet.runtime.manifest import Manifest
 from ranklet.runtime.placement import place, require_replaceable
 
@@ -55,6 +56,7 @@ def export_bundle(
             with stages.plain_stage("Check the source"):
                 checkpoint = open_source(request, work.unpacked)
                 variants = _choose_variants(request, checkpoint)
+                _require_collections(request)
             _tell_licence(stages, checkpoint.source.licence)
             if checkpoint.graph is None:
                 _require_torch()
@@ -89,6 +91,23 @@ def _choose_variants(request: ExportRequest, checkpoint: Checkpoint) -> tuple[st
     if message is not None:
         raise ExportError(message)
     return variants
+
+
+def _require_collections(request: ExportRequest) -> None:
+    """Read what the variants will be evaluated on, before the long work.
+
+    Raises:
+        CollectionError: a collection is incomplete or malformed.
+        MissingPackageError: the packages that measure quality are not installed.
+    """
+    if request.verify_data:
+        require_packages()
+        from ranklet.evaluation.collection import (  # noqa: PLC0415 - needs those packages
+            read_collection,
+        )
+
+        for folder in request.verify_data:
+            read_collection(folder)
 
 
 def _tell_licence(stages: Stages, licence: str | None) -> None:

@@ -100,6 +100,16 @@ def test_the_reference_must_be_among_the_variants(
     assert "add it to --variants" in result.stderr
 
 
+def test_a_broken_collection_is_refused_at_once(
+    tiny_checkpoint: Path, tmp_path: Path, run_export: Run
+) -> None:
+    words = ("--output", tmp_path / "bundle", "--verify-data", tmp_path / "nothing")
+    result = run_export(tiny_checkpoint, *words)
+    assert result.returncode == 2
+    assert "nothing" in result.stderr
+    assert "Import the tools" not in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("share", ["-0.1", "1", "much"])
 def test_a_loss_is_a_share(share: str, run_export: Run) -> None:
     result = run_export("models/ranklet-mini", "--max-quality-loss", share)
