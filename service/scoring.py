@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from litestar.connection import Request
@@ -19,6 +19,8 @@ from .errors import ClientGoneError, TooLargeError
 from .observation import record_of
 from .rerank import RerankRequest, RerankResult
 from .settings import Settings
+
+_Found = TypeVar("_Found")
 
 
 def check_size(request: RerankRequest, settings: Settings, *, documents_field: str) -> None:
@@ -89,9 +91,11 @@ async def rerank(
     record.characters = request.characters
     entry = catalog.find(request.model)
     record.model = entry.name
-    with queue.holding(pairs=record.documents, characters=record.characters):
-        async with catalog.using(entry) as reranker:
-            scores = await _scores(request, entry, reranker, http)
+    max_windows = request.max_windows or entry.max_windows
+    pairs = _windows_expected(request, entry, max_windows)
+    with queue.holding(pairs=pairs, characters=record.characters):
+        work = _scores(request, entry, catalog, max_windows=max_windows)
+        scores, reranker = await _unless_gone(work, http)
     record.tokens = int(scores.tokens.sum())
     record.pairs, record.cached = scores.pairs, scores.cached
     record.times = scores.times
@@ -115,24 +119,43 @@ async def rerank(
     )
 
 
-async def _scores(
-    request: RerankRequest,
-    entry: CatalogEntry,
-    reranker: Reranker,
-    http: Request[Any, Any, Any],
-) -> PairScores:
-    """Wait for the scores, or for the caller to leave."""
-    windows = request.max_windows or entry.max_windows
-    scoring = asyncio.gather(*_submit(request, reranker, max_windows=windows))
-    departure: asyncio.Future[Any] = asyncio.ensure_future(_departure(http))
+def _windows_expected(request: RerankRequest, entry: CatalogEntry, max_windows: int) -> int:
+    """Give the windows of all documents: no fewer than there will be, where text is in words.
+
+    Tokens are not counted before there is a place in the queue. A word's token is several
+    characters, so as many characters as a window has tokens never fill more than one.
+    """
+    if max_windows == 1 or entry.manifest is None:
+        return len(request.documents)
+    window = entry.manifest.window_tokens
+    return sum(min(max_windows, 1 + len(text) // window) for text in request.documents)
+
+
+async def _unless_gone(work: Coroutine[Any, Any, _Found], http: Request[Any, Any, Any]) -> _Found:
+    """Give what comes of ``work``, which is cancelled when the caller leaves before that."""
+    working = asyncio.create_task(work)
+    departure = asyncio.create_task(_departure(http))
     try:
-        await asyncio.wait({scoring, departure}, return_when=asyncio.FIRST_COMPLETED)
-        if not scoring.done():
+        await asyncio.wait({working, departure}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
             raise ClientGoneError
-        return _joined(scoring.result())
+        return working.result()
     finally:
-        scoring.cancel()  # frees the pairs that still wait, if any
+        working.cancel()
         departure.cancel()
+
+
+async def _scores(
+    request: RerankRequest, entry: CatalogEntry, catalog: Catalog, *, max_windows: int
+) -> tuple[PairScores, Reranker]:
+    """Give the scores and the reranker that they are of, loaded first where it is not."""
+    async with catalog.using(entry) as reranker:
+        parts = _submit(request, reranker, max_windows=max_windows)
+        try:
+            return _joined(await asyncio.gather(*parts)), reranker
+        finally:
+            for part in parts:
+                part.cancel()  # frees the pairs that still wait, if any
 
 
 def _submit(

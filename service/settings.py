@@ -56,8 +56,9 @@ class Settings:
     max_body_bytes: int = 16_777_216
     """Bytes of a request's body. Decoding holds up everything else, about 1 ms a megabyte, so this
     also bounds how long a health check may have to wait."""
-    max_queued_pairs: int = 4_000
-    """Pairs of all requests that may wait: four of the largest requests."""
+    max_queued_pairs: int = 10_000
+    """Pairs of all requests that may wait; each window of a long document is one. The largest
+    request of Cohere's clients: 1,000 documents in ten windows each."""
     max_model_bytes: int | None = None
     """Memory of all loaded models together, counted as in ``model_pool``; no limit where None."""
     max_queued_chars: int = 32_000_000

@@ -137,3 +137,24 @@ def test_over_http(start_server: StartServer, tiny_bundle: Path) -> None:
         assert response.status_code == 413
         assert f"RANKLET_MAX_QUEUED_{setting}" in response.json()["message"]
     assert client.post("/v1/rerank", json={"query": "a", "documents": ["b"]}).status_code == 200
+
+
+def test_windows_of_long_documents_count_as_pairs(
+    start_server: StartServer, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "models.yaml"
+    config.write_text(
+        f"name: chunk\nbackend: rerankers\nparameters: {{model: {tiny_bundle.resolve()}}}\n"
+        "long_documents: chunk\n"
+    )
+    _, client = start_server("--config", config, "--model", tiny_bundle, "--max-queued-pairs", "9")
+    long = {"query": "a", "documents": ["skin care " * 2_000]}
+    for fields, status in [
+        ({}, 200),
+        ({"max_chunks_per_doc": 10}, 413),
+        ({"model": "chunk"}, 413),
+        ({"model": "chunk", "max_chunks_per_doc": 9}, 200),
+        ({"model": "chunk", "documents": ["b"] * 9}, 200),
+    ]:
+        response = client.post("/v1/rerank", json={**long, **fields})
+        assert response.status_code == status, response.text
