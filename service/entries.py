@@ -94,7 +94,7 @@ def _configured_models(settings: Settings) -> tuple[list[CatalogEntry], list[str
             entries.append(_configured(model, settings))
         except (UnresolvableError, BundleError) as error:
             problems.append(f"{model.place}: {error}")
-    return entries, problems
+    return entries, problems + _bundle_problems(entries)
 
 
 def _configured(model: ConfiguredModel, settings: Settings) -> CatalogEntry:
@@ -152,6 +152,25 @@ def _name_problems(bundles: list[CatalogEntry], configured: list[CatalogEntry]) 
         if entry.name in taken:
             problems.append(f"more than one model is called {entry.name!r}, one with --model")
         taken.add(entry.name)
+    return problems
+
+
+def _bundle_problems(configured: list[CatalogEntry]) -> list[str]:
+    """Find checkpoints whose bundles would be looked for in one folder: each has its own."""
+    first: dict[Path, CatalogEntry] = {}
+    problems: list[str] = []
+    for entry in configured:
+        source = entry.source
+        if source.is_named:
+            continue
+        other = first.setdefault(source.bundle, entry)
+        if other.source.checkpoint != source.checkpoint:
+            problems.append(
+                f"the models {other.name!r} and {entry.name!r} are made of different checkpoints, "
+                f"{other.source.checkpoint} and {source.checkpoint}, and would both have their "
+                f"bundle in {source.bundle}; export one to a folder of another name and give that "
+                "folder as its parameters.model"
+            )
     return problems
 
 

@@ -44,6 +44,8 @@ class ModelSource:
     """What ``ranklet export`` makes the bundle of."""
     bundle: Path
     """Where the bundle is, or will be once it is built."""
+    is_named: bool = False
+    """Whether the configuration names the bundle itself, not what it is made of."""
 
     @property
     def install_command(self) -> str:
@@ -97,7 +99,7 @@ def _named(name: str, config_dir: Path, models_dir: Path, *, is_flashrank: bool)
     places = [config_dir / Path(name).expanduser(), models_dir / Path(name).expanduser()]
     for place in places:
         if (place / MANIFEST_NAME).is_file():
-            return ModelSource(name, place)
+            return ModelSource(name, place, is_named=True)
     for place in places:
         if (place / "config.json").is_file():
             return ModelSource(str(place), models_dir / place.name)

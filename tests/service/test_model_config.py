@@ -264,6 +264,17 @@ def test_two_models_of_one_name_are_a_problem(tmp_path: Path) -> None:
     assert "1.yaml:1 already" in problem
 
 
+def test_two_checkpoints_with_one_folder_for_their_bundles_are_a_problem(tmp_path: Path) -> None:
+    text = "name: {}\nbackend: rerankers\nparameters: {{model: {}}}\n"
+    for name, model in [("a", "org/tiny"), ("b", "other/tiny"), ("c", "org/tiny")]:
+        write(tmp_path, text.format(name, model), f"{name}.yaml")
+    with pytest.raises(ModelConfigError) as caught:
+        build_catalog(Settings(config=tmp_path))
+    [problem] = caught.value.problems
+    assert "'a' and 'b'" in problem
+    assert "org/tiny and other/tiny" in problem
+
+
 def test_a_missing_file_and_an_empty_folder_are_problems(tmp_path: Path) -> None:
     assert "No such file" in problems_of(tmp_path / "absent.yaml")[0]
     assert "holds no" in problems_of(tmp_path)[0]
