@@ -227,6 +227,14 @@ def _read_part(part: object, field: str) -> str:
     raise FieldError(message, field=field)
 
 
+def refuse_cut(result: RerankResult, *, documents_field: str, flag: str) -> None:
+    """Raise FieldError where something was cut, for callers who set ``flag`` to false."""
+    if result.query_cut or result.documents_cut:
+        field = "query" if result.query_cut else f"{documents_field}[{result.documents_cut[0]}]"
+        message = f"{field} is longer than may be read; set {flag} to true to have it cut"
+        raise FieldError(message, field=field)
+
+
 def returned_document(document: str | dict[str, Any], text: str) -> dict[str, Any]:
     """Give a document as an object with its text; other fields as they came, without nulls.
 

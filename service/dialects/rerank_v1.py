@@ -59,6 +59,13 @@ class RerankBody(msgspec.Struct, kw_only=True):
     ] = None
     truncate_prompt_tokens: wire.PairTokens = None
     truncation_side: wire.CutSide = None
+    truncation: Annotated[
+        wire.Flag | None,
+        Meta(
+            description="Whether texts are cut that are too long, as Voyage and Jina have it; if "
+            "false, they are refused with 422. True where absent."
+        ),
+    ] = None
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -131,7 +138,12 @@ def write(
         request: What it asked for.
         result: What came of it.
         returns_documents: Whether the results hold documents where the body does not say.
+
+    Raises:
+        FieldError: something was cut and the body does not want that.
     """
+    if not wire.is_set(body.truncation, default=True):
+        wire.refuse_cut(result, documents_field="documents", flag="truncation")
     returns_documents = wire.is_set(body.return_documents, default=returns_documents)
     documents = wire.as_list(body.documents)
     return RerankAnswer(

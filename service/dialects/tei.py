@@ -10,7 +10,7 @@ from ranklet.runtime.tokenization import Cut
 from .. import wire  # noqa: TID252 - relative inside the package
 from ..answers import Failure  # noqa: TID252 - the same
 from ..dialect import Dialect  # noqa: TID252 - the same
-from ..errors import EmptyRequestError, FieldError  # noqa: TID252 - the same
+from ..errors import EmptyRequestError  # noqa: TID252 - the same
 from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
 
 
@@ -73,12 +73,7 @@ class TeiError(msgspec.Struct):
     error_type: ErrorType
 
 
-_ERROR_TYPES: dict[int, ErrorType] = {
-    400: "Empty",
-    429: "Overloaded",
-    500: "Backend",
-    503: "Unhealthy",
-}
+_ERROR_TYPES: dict[int, ErrorType] = {429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
 """By status; the others are a matter of validation."""
 
 
@@ -97,7 +92,7 @@ def _read(body: TeiBody) -> RerankRequest:
 
 def _write(body: TeiBody, _: RerankRequest, result: RerankResult) -> list[TeiRank]:
     if not wire.is_set(body.truncate, default=True):
-        _refuse_cut(result)
+        wire.refuse_cut(result, documents_field="texts", flag="truncate")
     returns_text = wire.is_set(body.return_text, default=False)
     return [
         TeiRank(
@@ -107,15 +102,6 @@ def _write(body: TeiBody, _: RerankRequest, result: RerankResult) -> list[TeiRan
         )
         for ranked in result.ranking
     ]
-
-
-def _refuse_cut(result: RerankResult) -> None:
-    if result.query_cut or result.documents_cut:
-        field = "query" if result.query_cut else f"texts[{result.documents_cut[0]}]"
-        message = (
-            f"{field} is longer than the model's window allows; set truncate to true to cut it"
-        )
-        raise FieldError(message, field=field)
 
 
 def _headers(_: RerankRequest, result: RerankResult) -> dict[str, str]:
@@ -136,6 +122,8 @@ def _headers(_: RerankRequest, result: RerankResult) -> dict[str, str]:
 
 
 def _write_error(failure: Failure) -> TeiError:
+    if failure.code == "empty":
+        return TeiError(failure.message, "Empty")
     return TeiError(failure.message, _ERROR_TYPES.get(failure.status, "Validation"))
 
 

@@ -149,12 +149,13 @@ def test_windows_of_long_documents_count_as_pairs(
     )
     _, client = start_server("--config", config, "--model", tiny_bundle, "--max-queued-pairs", "9")
     long = {"query": "a", "documents": ["skin care " * 2_000]}
-    for fields, status in [
+    cases: list[tuple[dict[str, object], int]] = [
         ({}, 200),
         ({"max_chunks_per_doc": 10}, 413),
         ({"model": "chunk"}, 413),
         ({"model": "chunk", "max_chunks_per_doc": 9}, 200),
         ({"model": "chunk", "documents": ["b"] * 9}, 200),
-    ]:
+    ]
+    for fields, status in cases:
         response = client.post("/v1/rerank", json={**long, **fields})
         assert response.status_code == status, response.text

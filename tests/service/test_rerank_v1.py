@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -228,3 +229,21 @@ def test_requests_share_the_workers_fairly(client: httpx.Client) -> None:
         slow.result()
         quick.result()
     assert finished == ["few", "many"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"query": "a", "documents": ["b", "skin " * 500]}, "documents[1]"),
+        ({"query": "skin " * 500, "documents": ["b"]}, "query"),
+    ],
+)
+def test_what_would_be_cut_is_refused_where_truncation_is_false(
+    post: Callable[[object], httpx.Response], body: dict[str, Any], field: str
+) -> None:
+    assert post({**body, "truncation": True}).status_code == 200
+    assert post({"query": "a", "documents": ["b"], "truncation": False}).status_code == 200
+    response = post({**body, "truncation": "false"})
+    assert response.status_code == 422
+    assert response.json()["error"]["param"] == field
+    assert "set truncation to true" in response.json()["detail"]
