@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ranklet.service.settings import OPTIONS, Settings
+from ranklet.service.options import OPTIONS
+from ranklet.service.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from .logs import configure_logging
-from .settings import OPTIONS, Option, Settings, parse_settings
+from .options import OPTIONS, Option, parse_settings
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .catalog import Catalog

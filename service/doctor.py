@@ -13,7 +13,8 @@ from ranklet.runtime.machine import Machine, describe_machine
 from ranklet.runtime.manifest import MANIFEST_NAME
 
 from .errors import ModelConfigError, SettingsError
-from .settings import OPTIONS, Settings, parse_settings
+from .options import OPTIONS, parse_settings
+from .settings import Settings
 
 _GIBIBYTE = 1 << 30
 

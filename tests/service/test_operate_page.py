@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from ranklet.service.keys import OPEN_PATHS
-from ranklet.service.settings import OPTIONS
+from ranklet.service.options import OPTIONS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs/operate.md").read_text()
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ranklet.service.command import add_arguments
 from ranklet.service.errors import SettingsError
-from ranklet.service.settings import OPTIONS, Settings, parse_settings
+from ranklet.service.options import OPTIONS, parse_settings
+from ranklet.service.settings import Settings
 
 
 def parse(*words: str, **environment: str) -> Settings:
