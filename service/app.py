@@ -58,8 +58,10 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
             with reloading_on_hangup(catalog):
                 yield
         finally:
-            await loading
-            await catalog.close()
+            try:
+                await loading  # raises what ``on_loaded`` did
+            finally:
+                await catalog.close()
 
     app = Litestar(
         route_handlers=[

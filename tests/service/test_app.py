@@ -1,0 +1,32 @@
+"""The application as its lifespan starts and ends it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ranklet.service.app import create_app
+from ranklet.service.catalog import Catalog
+from ranklet.service.settings import Settings
+
+
+def test_models_are_unloaded_where_the_report_of_their_loading_fails(tiny_bundle: Path) -> None:
+    """As the banner does on a pipe that nobody reads any more."""
+    catalogs: list[Catalog] = []
+
+    def fail(catalog: Catalog) -> None:
+        catalogs.append(catalog)
+        raise BrokenPipeError
+
+    app = create_app(Settings(models=(tiny_bundle,)), on_loaded=fail)
+
+    async def serve() -> None:
+        async with app.lifespan():
+            while not catalogs:
+                await asyncio.sleep(0.01)
+            assert catalogs[0].loaded(catalogs[0].default) is not None
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(serve())
+    assert isinstance(caught.value.exceptions[0], BrokenPipeError)
+    assert catalogs[0].loaded(catalogs[0].default) is None
