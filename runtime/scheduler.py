@@ -192,13 +192,14 @@ _CLOSED = "the reranker is closed"
 
 def _work(queue: _Queue, scorer: Scorer) -> None:
     while (request := queue.get()) is not None:
+        if request.future.done():  # its caller has left
+            continue
         try:
             query = request.prepare(scorer)
             places = request.take(scorer.pairs_per_call)
             if request.is_waiting:
                 queue.put(request)
-            if not request.future.done():
-                request.score(places, query, scorer)
+            request.score(places, query, scorer)
         except BaseException as error:  # noqa: BLE001 - the caller must hear of it, whatever it is
             request.fail(error)
 

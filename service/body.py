@@ -24,6 +24,9 @@ _ESCAPE = re.compile(
     rb"|\\."
 )
 
+_MAY_BE_SURROGATE = re.compile("surrogate|truncated")
+"""What msgspec says of lone ones; before the end of a string they look to it like a lack of text."""
+
 _TYPE_WORDS = {
     "str": "a string",
     "int": "an integer",
@@ -102,7 +105,9 @@ def decode_body(content: bytes, kind: type[_Body]) -> _Body:
     content = content.removeprefix(_BYTE_ORDER_MARK)
     try:
         return _decode(content, kind)
-    except MalformedBodyError:
+    except MalformedBodyError as error:
+        if not _MAY_BE_SURROGATE.search(str(error)):
+            raise
         repaired = _ESCAPE.sub(_without_lone_surrogate, content)
         if repaired == content:
             raise
