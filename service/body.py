@@ -25,7 +25,7 @@ _ESCAPE = re.compile(
 )
 
 _MAY_BE_SURROGATE = re.compile("surrogate|truncated")
-"""What msgspec says of lone ones; before the end of a string they look to it like a lack of text."""
+"""What msgspec says of lone ones; at the end of a string they look to it like a lack of text."""
 
 _TYPE_WORDS = {
     "str": "a string",
