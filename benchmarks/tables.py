@@ -45,17 +45,43 @@ def latency() -> str:
 def quality() -> str:
     """Ranking quality by collection, from the newest ``quality-*.json``."""
     path, report = _newest("quality")
-    rows = {(row["collection"], row["variant"]): row["quality"] for row in report["rows"]}
     lines = ["| collection | metric | first stage | fp32 | int8 |", "|---|---|--:|--:|--:|"]
     for collection, metric in (("trec_dl19", "nDCG@10"), ("wikiqa_dev", "RR")):
-        values = {name: row[metric] for (of, name), row in rows.items() if of == collection}
-        first = [value for name, value in values.items() if name not in {"fp32", "int8"}]
+        rows = [row for row in report["rows"] if row["collection"] == collection]
+        values = {row["variant"]: row["quality"][metric] for row in rows}
+        first = [row["quality"][metric] for row in rows if row["precision"] is None]
         shown = f"{first[0]:.4f}" if first else ""
         lines.append(
             f"| {collection} | {metric} | {shown} | {values['fp32']:.4f} | {values['int8']:.4f} |"
         )
     lines += ["", f"All figures with intervals: `benchmarks/results/{path.name}`."]
     return "\n".join(lines)
+
+
+def kept() -> str:
+    """What quantized variants keep of fp32's quality, from the newest ``kept-*.json``."""
+    path, report = _newest("kept")
+    rows = [row for row in report["rows"] + report["means"] if row["precision"] is not None]
+    variants = [row["variant"] for row in report["means"] if row["against_first"]]
+    lines = [
+        f"| collection | queries | fp32 nDCG@10 | {' | '.join(variants)} |",
+        f"|---|--:|--:|{'--:|' * len(variants)}",
+    ]
+    queries = {facts["name"]: facts["queries"] for facts in report["collections"]}
+    for collection in [*queries, report["means"][0]["collection"]]:
+        by_variant = {row["variant"]: row for row in rows if row["collection"] == collection}
+        cells = " | ".join(_share(by_variant[variant]) for variant in variants)
+        fp32 = by_variant["fp32"]["quality"]["nDCG@10"]
+        lines.append(f"| {collection} | {queries.get(collection, '')} | {fp32:.4f} | {cells} |")
+    command = report["environment"]["command"]
+    lines += ["", f"Everything: `benchmarks/results/{path.name}`, by `{command}`."]
+    return "\n".join(lines)
+
+
+def _share(row: dict[str, Any]) -> str:
+    against = row["against_first"]["nDCG@10"]
+    low, high = against["kept_interval"]
+    return f"{against['kept']:.1%} ({low:.1%} to {high:.1%})"
 
 
 def settings() -> str:
@@ -76,7 +102,7 @@ def _newest(kind: str) -> tuple[Path, dict[str, Any]]:
     return path, json.loads(path.read_text())
 
 
-TABLES = {"latency": latency, "quality": quality, "settings": settings}
+TABLES = {"latency": latency, "quality": quality, "kept": kept, "settings": settings}
 
 
 def main() -> None:
