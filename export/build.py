@@ -40,7 +40,7 @@ def build_bundle(job: Job) -> Manifest:
 
     Raises:
         UnsupportedCheckpointError: the checkpoint cannot be loaded or converted.
-        ParityError: a variant does not rank as the torch model does.
+        ParityError: a variant does not rank as the original does.
     """
     texts = load_pairs(job.request.verify_pairs)
     seconds = _VERIFICATION_SECONDS / (1 + len(job.variants))

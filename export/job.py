@@ -11,7 +11,7 @@ from .progress import Stages
 from .request import ExportRequest
 
 ReportPrinter = Callable[[Mapping[str, Variant], Verification], None]
-"""Shows how the variants compare with the torch model."""
+"""Shows how the variants compare with the original."""
 
 QualityPrinter = Callable[[Mapping[str, Variant]], None]
 """Shows how the variants rank test collections."""

@@ -70,7 +70,7 @@ def _lines(manifest: Manifest, choice: Choice) -> list[str]:
 
 def _limits(verification: Verification) -> str:
     return (
-        f"Differences to the torch model over {verification.pairs} verification pairs, in "
+        f"Differences to the original model over {verification.pairs} verification pairs, in "
         f"standard deviations\nof its logits ({verification.logit_std:.3f}); limits: "
         f"{verification.max_difference_fp32:g} for fp32, "
         f"Kendall's tau of {verification.min_kendall_tau:g} for quantized variants."

@@ -53,9 +53,9 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class VariantReport(msgspec.Struct, frozen=True):
-    """How a variant's logits compare with those of the torch model on the verification pairs.
+    """How a variant's logits compare with those of the original on the verification pairs.
 
-    Differences are given relative to the standard deviation of the torch logits, so that models
+    Differences are given relative to the standard deviation of its logits, so that models
     with different logit scales can be compared.
     """
 
@@ -75,7 +75,7 @@ class Verification(msgspec.Struct, frozen=True):
 
     pairs: int
     logit_std: float
-    """Standard deviation of the torch logits: the unit of the differences."""
+    """Standard deviation of the original logits: the unit of the differences."""
     max_difference_fp32: float
     """The limit for fp32 variants."""
     min_kendall_tau: float
