@@ -283,7 +283,9 @@ def test_known_variants_are_those_that_can_be_built() -> None:
 
 @pytest.mark.parametrize("variants", [("int4",), ()])
 def test_unknown_variants_are_told_first(variants: tuple[str, ...]) -> None:
-    with pytest.raises(ExportError, match="the variants are fp32, int8, int8-avx2, fp16, source, not"):
+    with pytest.raises(
+        ExportError, match="the variants are fp32, int8, int8-avx2, fp16, source, not"
+    ):
         export(ExportRequest("no/such/model", Path("nowhere"), variants=variants))
 
 
