@@ -24,7 +24,7 @@ _ESCAPE = re.compile(
     rb"|\\."
 )
 
-_MAY_BE_SURROGATE = re.compile("surrogate|truncated")
+_MAY_BE_SURROGATE = re.compile("surrogate|escape|truncated")
 """What msgspec says of lone ones; at the end of a string they look to it like a lack of text."""
 
 _TYPE_WORDS = {
