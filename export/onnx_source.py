@@ -89,12 +89,14 @@ def open_archive(source: str, archive: Path, unpacked: Path, *, graph: str | Non
     return open_graph_folder(source, folder, graph=graph, name=archive.name)
 
 
-def open_flashrank_model(source: str, revision: str | None, unpacked: Path) -> Checkpoint:
+def open_flashrank_model(
+    source: str, revision: str | None, unpacked: Path, *, graph: str | None
+) -> Checkpoint:
     """Fetch and open one of FlashRank's own models; errors as those of ``fetch_archive``."""
     fetched = flashrank_archive.fetch_archive(source, revision)
     unpack(source, fetched.path, unpacked)
     folder = flashrank_archive.unpacked_folder(source, unpacked)
-    path = folder / _choose_graph(source, file_names(folder), None)
+    path = folder / _choose_graph(source, file_names(folder), graph)
     record = Source(source, fetched.model.commit, read_licence(fetched.model.folder))
     return _describe(source, folder, path, record, is_flashrank=True)
 

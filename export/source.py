@@ -1,10 +1,11 @@
 """From what the user names to a model that can be exported."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from . import hub
 from .checkpoint import Checkpoint, file_names, open_folder, open_hub_model
-from .errors import SourceNotFoundError
+from .errors import ExportError, SourceNotFoundError
 from .flashrank_archive import PREFIX
 from .onnx_source import (
     open_archive,
@@ -28,10 +29,12 @@ def open_source(request: ExportRequest, unpacked: Path) -> Checkpoint:
         DownloadError: the hub did not give it.
         UnsupportedCheckpointError: it is no reranker with a fast tokenizer, in safetensors or as a
             graph.
+        ExportError: an option means nothing for it.
     """
     source, revision = request.source, request.revision
     if source.startswith(PREFIX):
-        return open_flashrank_model(source, revision, unpacked)
+        _require_graph_options(request)
+        return open_flashrank_model(source, revision, unpacked, graph=request.graph)
     path = Path(source).expanduser()
     if path.exists():
         return _open_path(request, path, unpacked)
@@ -40,7 +43,7 @@ def open_source(request: ExportRequest, unpacked: Path) -> Checkpoint:
         raise SourceNotFoundError(source, problem)
     model = hub.fetch_description(source, revision)
     present = file_names(model.folder) if model.files is None else model.files
-    if prefers_graph(request.origin, present):
+    if _takes_graph(request, present):
         return open_graph_on_hub(source, model, graph=request.graph)
     return open_hub_model(source, model, request.template)
 
@@ -51,10 +54,35 @@ def _open_path(request: ExportRequest, path: Path, unpacked: Path) -> Checkpoint
         problem = "--revision is for models on the hub, this is a folder or a file"
         raise SourceNotFoundError(source, problem)
     if path.is_dir():
-        if prefers_graph(request.origin, file_names(path)):
+        if _takes_graph(request, file_names(path)):
             return open_graph_folder(source, path, graph=request.graph)
         return open_folder(source, path, request.template)
     if path.suffix == ".zip":
+        _require_graph_options(request)
         return open_archive(source, path, unpacked, graph=request.graph)
     problem = "this is a file; name the checkpoint's folder, or a zip archive of FlashRank's"
     raise SourceNotFoundError(source, problem)
+
+
+def _takes_graph(request: ExportRequest, present: Collection[str]) -> bool:
+    if request.graph is None and not prefers_graph(request.origin, present):
+        return False
+    _require_graph_options(request)
+    return True
+
+
+def _require_graph_options(request: ExportRequest) -> None:
+    """Check that nothing was asked for that only the conversion of weights can do.
+
+    Raises:
+        ExportError: something was; left aside, the bundle would be another one than was meant.
+    """
+    if request.template is not None:
+        message = (
+            "--template is for weights that torch converts, and this is a ready graph: leave it "
+            "out, or convert the weights with --from torch"
+        )
+        raise ExportError(message)
+    if request.origin == "torch":
+        message = "--from torch converts weights, and FlashRank's models are ready graphs"
+        raise ExportError(message)

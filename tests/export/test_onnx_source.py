@@ -268,3 +268,28 @@ def test_choice_between_weights_and_graph(
 
     monkeypatch.setattr("importlib.util.find_spec", find_spec)
     assert onnx_source.prefers_graph(origin, present) is expected
+
+
+def test_graph_that_is_named_is_taken_where_there_are_weights(
+    folder: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    shutil.copyfile(tiny_checkpoint / WEIGHTS, folder / WEIGHTS)
+    assert open_source(ExportRequest(str(folder)), tmp_path).graph is None
+    found = open_source(ExportRequest(str(folder), graph="model.onnx"), tmp_path)
+    assert found.graph is not None
+
+
+@pytest.mark.parametrize("source", ["folder", "archive.zip", "flashrank:ms-marco-MiniLM-L-12-v2"])
+def test_prompts_are_not_left_aside(source: str, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "archive.zip").touch()
+    place = {"folder": folder, "archive.zip": tmp_path / source}.get(source, source)
+    request = ExportRequest(str(place), template="qwen3-reranker")
+    with pytest.raises(ExportError, match="--template is for weights that torch converts"):
+        open_source(request, tmp_path)
+
+
+def test_archive_is_no_matter_for_torch(tmp_path: Path) -> None:
+    (tmp_path / "archive.zip").touch()
+    request = ExportRequest(str(tmp_path / "archive.zip"), origin="torch")
+    with pytest.raises(ExportError, match="FlashRank's models are ready graphs"):
+        open_source(request, tmp_path)
