@@ -57,12 +57,14 @@ def list_variants(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Bu
 
 
 def _digest(manifest: Manifest, variant: Variant) -> str:
-    what = (
+    what = [
         [file.sha256 for file in (manifest.tokenizer, *variant.files)],
         manifest.window_tokens,
         manifest.graph_inputs,
         variant.processors,
-    )
+    ]
+    if manifest.prompt is not None:
+        what.append(manifest.prompt)
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
 
 

@@ -12,11 +12,20 @@ from pathlib import Path
 
 import msgspec
 import onnxruntime as ort
+import tokenizers
 
+from ranklet import __version__
 from ranklet.runtime.processor import detect_processor, usable_cores
 
 from .bundles import BundleVariant
 from .collection import JudgedCollection, Task
+
+VERSIONS = {
+    "onnxruntime": ort.__version__,
+    "ranklet": __version__,
+    "tokenizers": tokenizers.__version__,
+}
+"""Another one of these may score otherwise."""
 
 
 class ScoredQuery(msgspec.Struct, frozen=True):
@@ -78,7 +87,7 @@ def cache_for(
     what = [
         variant.digest,
         collection.digest,
-        ort.__version__,
+        VERSIONS,
         detect_processor().description,
         workers or usable_cores(),
     ]
