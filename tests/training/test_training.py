@@ -1,0 +1,111 @@
+"""The family's exits, the steps of a run and going on after a kill."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training.batches import make_batches
+from training.development import rank_quality, score
+from training.lists import RankingLists, load_lists
+from training.losses import Targets, family_loss
+from training.model import FamilyEncoder
+from training.recipe import ModelSettings, read_recipe
+from training.train import Trainer
+from transformers import BertModel
+
+pytestmark = pytest.mark.torch
+
+FAMILY = ModelSettings(layers=3, exits={"small": 1, "large": 3})
+SETTINGS = read_recipe().train
+
+
+def make_trainer(base: BertModel, lists: RankingLists) -> Trainer:
+    from copy import deepcopy
+
+    from msgspec.structs import replace
+
+    settings = replace(SETTINGS, steps=6, lists_in_step=4, window=32, late_window=48)
+    torch.manual_seed(1)
+    return Trainer(FamilyEncoder(deepcopy(base), FAMILY), lists, settings, seed=3, device="cpu")
+
+
+def test_each_exit_is_a_model_of_its_own(base: BertModel) -> None:
+    encoder = FamilyEncoder(base, FAMILY)
+    ids = torch.randint(1, 300, (4, 20))
+    ids[2:, 12:] = 0
+    types = (torch.arange(20) > 6).long().expand(4, 20)
+    logits = encoder(ids, types)
+    for name, depth in FAMILY.exits.items():
+        member = encoder.member(name)
+        assert member.config.num_hidden_layers == depth
+        mask = (ids != 0).long()
+        found = member(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
+        torch.testing.assert_close(found.squeeze(-1), logits[name], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(logits["small"], logits["large"], atol=1e-2)
+
+
+def test_lists_come_back_as_they_were(lists: RankingLists, tmp_path: Path) -> None:
+    lists.save(tmp_path / "lists.npz")
+    found = load_lists(tmp_path / "lists.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["lists.npz"]
+    for name in ("documents", "teacher", "has_positive"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(lists, name))
+    for name in ("query_ids", "document_ids"):
+        for one, other in zip(getattr(found, name), getattr(lists, name), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_batches_hold_each_pair_once_and_cut_documents(lists: RankingLists) -> None:
+    chosen = np.array([7, 2, 9])
+    seen: list[int] = []
+    for batch in make_batches(lists, chosen, window=32):
+        assert batch.ids.shape[1] <= 32
+        for place, ids, types in zip(batch.places, batch.ids, batch.types, strict=True):
+            query = lists.query_ids[chosen[place // 4]]
+            document = lists.document_ids[lists.documents[chosen[place // 4], place % 4]]
+            document = document[: 32 - len(query) - 3]
+            expected = [101, *query, 102, *document, 102]
+            assert ids[ids != 0].tolist() == expected
+            assert types[: len(expected)].sum() == len(document) + 1
+            seen.append(int(place))
+    assert sorted(seen) == list(range(12))
+
+
+def test_a_run_learns_what_the_teacher_says(base: BertModel, lists: RankingLists) -> None:
+    trainer = make_trainer(base, lists)
+    targets = Targets(torch.from_numpy(lists.teacher), torch.from_numpy(lists.has_positive))
+
+    def loss() -> float:
+        logits = score(trainer.encoder, lists, device="cpu")
+        tensors = {name: torch.from_numpy(values) for name, values in logits.items()}
+        return family_loss(tensors, targets, SETTINGS).item()
+
+    before = loss()
+    for _ in range(6):
+        trainer.advance()
+    assert loss() < before
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    base: BertModel, lists: RankingLists, tmp_path: Path
+) -> None:
+    whole, first = make_trainer(base, lists), make_trainer(base, lists)
+    for _ in range(6):
+        whole.advance()
+    for _ in range(3):
+        first.advance()
+    first.save(tmp_path / "checkpoint.pt")
+    second = make_trainer(base, lists)
+    second.load(tmp_path / "checkpoint.pt")
+    for _ in range(3):
+        second.advance()
+    for trainer in (second.encoder, second.average):
+        other = whole.encoder if trainer is second.encoder else whole.average
+        for one, two in zip(trainer.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(one, two, atol=0, rtol=0)
+
+
+def test_quality_counts_where_the_answer_stands() -> None:
+    scores = np.tile(np.array([1.0, 2.0, 0.0, -1.0], dtype=np.float32), (12, 1))
+    assert rank_quality(scores) == {"nDCG@10": 0.6309, "RR": 0.5}

@@ -1,0 +1,114 @@
+"""A cross-encoder that ends after several layers, so that one run trains a family.
+
+Each exit has a pooler and a classifier of its own and reads the first token, as
+``BertForSequenceClassification`` does; cut off at an exit, the model is one of those.
+"""
+
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor, nn
+from transformers import BertConfig, BertForSequenceClassification, BertModel
+from transformers.models.bert.modeling_bert import BertLayer, BertPooler
+
+from .base import base_folder
+from .recipe import ModelSettings
+
+
+class _Head(nn.Module):
+    """What reads the first token: the base's pooler and a new classifier."""
+
+    def __init__(self, base: BertModel) -> None:
+        super().__init__()
+        self.pooler = BertPooler(base.config)
+        self.pooler.load_state_dict(cast("BertPooler", base.pooler).state_dict())
+        self.classifier = nn.Linear(base.config.hidden_size, 1)
+        nn.init.normal_(self.classifier.weight, std=base.config.initializer_range)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.pooler(hidden))
+        return logits
+
+
+class FamilyEncoder(nn.Module):
+    """Scores pairs at every exit."""
+
+    def __init__(self, base: BertModel, settings: ModelSettings) -> None:
+        super().__init__()
+        self.exits = settings.exits
+        self.config: BertConfig = base.config
+        self.embeddings = base.embeddings
+        self.layers = base.encoder.layer[: settings.layers]
+        self.heads = nn.ModuleDict({name: _Head(base) for name in settings.exits})
+        # They are 62 % of the weights, and the data shows only a part of the words.
+        self.embeddings.word_embeddings.weight.requires_grad = False
+        # What is fine-tuned for a few thousand steps only loses by it.
+        self.eval()
+
+    def forward(self, ids: Tensor, types: Tensor) -> dict[str, Tensor]:
+        """Score padded pairs.
+
+        Args:
+            ids: Token ids, shape (pairs, tokens), padded with 0.
+            types: Segment of each token, of the same shape.
+
+        Returns:
+            Logits by the name of the exit, float32, each of shape (pairs,).
+        """
+        mask = (ids != 0)[:, None, None, :]
+        hidden = self.embeddings(input_ids=ids, token_type_ids=types)
+        logits: dict[str, Tensor] = {}
+        ends = {after: name for name, after in self.exits.items()}
+        for number, layer in enumerate(self.layers, 1):
+            # Behind the last layer nothing reads the other tokens.
+            asking = hidden[:, :1] if number == len(self.layers) else hidden
+            hidden = _apply(cast("BertLayer", layer), asking, hidden, mask)
+            if number in ends:
+                logits[ends[number]] = self.heads[ends[number]](hidden).float().squeeze(-1)
+        return logits
+
+    def member(self, name: str) -> BertForSequenceClassification:
+        """Give the model that ends at an exit."""
+        depth = self.exits[name]
+        config = BertConfig.from_dict(
+            self.config.to_dict()
+            | {
+                "architectures": ["BertForSequenceClassification"],
+                "id2label": {0: "LABEL_0"},
+                "label2id": {"LABEL_0": 0},
+                "num_hidden_layers": depth,
+            }
+        )
+        model: BertForSequenceClassification = BertForSequenceClassification(config).eval()
+        head = cast("_Head", self.heads[name])
+        model.bert.embeddings.load_state_dict(self.embeddings.state_dict())
+        model.bert.encoder.layer.load_state_dict(self.layers[:depth].state_dict())
+        cast("BertPooler", model.bert.pooler).load_state_dict(head.pooler.state_dict())
+        model.classifier.load_state_dict(head.classifier.state_dict())
+        return model
+
+
+def save_member(model: BertForSequenceClassification, folder: Path) -> None:
+    """Write weights as fp16 safetensors, with the base's tokenizer, as a folder of the hub's."""
+    model.half().save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        (folder / name).write_bytes((base_folder() / name).read_bytes())
+
+
+def _apply(layer: BertLayer, asking: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
+    """Compute a layer for the tokens of ``asking``, which attend to those of ``hidden``."""
+    attention = layer.attention.self
+    heads = (-1, attention.attention_head_size)
+    query, key, value = (
+        linear(states).unflatten(-1, heads).transpose(1, 2)
+        for linear, states in (
+            (attention.query, asking),
+            (attention.key, hidden),
+            (attention.value, hidden),
+        )
+    )
+    context = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    attended = layer.attention.output(context.transpose(1, 2).flatten(-2), asking)
+    after: Tensor = layer.output(layer.intermediate(attended), attended)
+    return after

@@ -1,0 +1,129 @@
+"""Queries and their documents, from the training sets, and the queries made out of them."""
+
+import gzip
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+
+from .recipe import Recipe
+
+HELD_OUT_SHARE = 20
+"""One query in so many is kept from training, chosen by a checksum of its text."""
+
+DEVELOPMENT_QUERIES = 12
+"""At most so many of each set."""
+
+_QUESTION = re.compile(
+    r"^(who|whom|whose|what|which|when|where|why|how|is|are|was|were|do|does|did|can|could|in)\b",
+    re.IGNORECASE,
+)
+_STOP_WORDS = frozenset(
+    "a an the of in on at to for from by with and or is are was were be been being do does did"
+    " has have had can could will would should what which who whom whose when where why how that"
+    " this these those it its there about".split()
+)
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+_SENTENCE_WORDS = range(7, 31)
+
+
+class _Row(msgspec.Struct, frozen=True):
+    query: str
+    positive: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingQuery:
+    """A query and where it comes from."""
+
+    text: str
+    set: str
+    document: int
+    """The place of the document that answers it or that it was taken out of."""
+    is_answered: bool = True
+    """Otherwise the document is no candidate: nobody said what answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What to train on, what to choose between checkpoints with, and the documents of both."""
+
+    documents: list[str]
+    training: list[TrainingQuery]
+    development: list[TrainingQuery]
+
+
+def read_pairs(folder: Path, recipe: Recipe) -> Pairs:
+    """Read ``SET.jsonl.gz`` of each set that the recipe names.
+
+    Equal texts are one document. A query is held out by its checksum, and with it every other
+    query of the same document. Which rows are taken depends on their text and the seed alone.
+    """
+    places: dict[str, int] = {}
+    training: list[TrainingQuery] = []
+    development: list[TrainingQuery] = []
+    for name, most in recipe.pairs.items():
+        rows = list(_distinct(_read(folder / f"{name}.jsonl.gz")))
+        held_out = {row.positive for row in rows if _is_held_out(row)}
+        rows.sort(key=lambda row: _order(row.query, recipe.seed))
+        kept = [row for row in rows if row.positive not in held_out][:most]
+        chosen = [row for row in rows if _is_held_out(row)][:DEVELOPMENT_QUERIES]
+        for row in (*kept, *chosen):
+            places.setdefault(row.positive, len(places))
+        training += [
+            TrainingQuery(_as_typed(row.query, recipe), name, places[row.positive]) for row in kept
+        ]
+        development += [TrainingQuery(row.query, name, places[row.positive]) for row in chosen]
+        sources = list(dict.fromkeys(row.positive for row in kept))
+        training += _sentences(sources, places, name, recipe)
+    training.sort(key=lambda query: _order(query.text, recipe.seed + 1))
+    return Pairs(list(places), training, development)
+
+
+def _read(path: Path) -> Iterator[_Row]:
+    with gzip.open(path) as lines:
+        for line in lines:
+            yield msgspec.json.decode(line, type=_Row)
+
+
+def _distinct(rows: Iterator[_Row]) -> Iterator[_Row]:
+    seen: set[str] = set()
+    for row in rows:
+        key = " ".join(re.findall(r"\w+", row.query.lower()))
+        if key not in seen:
+            seen.add(key)
+            yield row
+
+
+def _is_held_out(row: _Row) -> bool:
+    return crc32(row.query.encode()) % HELD_OUT_SHARE == 0
+
+
+def _order(text: str, seed: int) -> int:
+    return crc32(text.encode(), seed)
+
+
+def _as_typed(query: str, recipe: Recipe) -> str:
+    """Turn some questions into the keywords that a person would type instead."""
+    if not _QUESTION.match(query) or _order(query, 0) % 1000 >= recipe.keyword_share * 1000:
+        return query
+    words = re.findall(r"[\w'.-]*\w", query)
+    keywords = [word for word in words if word.lower() not in _STOP_WORDS]
+    return " ".join(keywords) if len(keywords) > 1 else query
+
+
+def _sentences(
+    sources: list[str], places: dict[str, int], name: str, recipe: Recipe
+) -> Iterator[TrainingQuery]:
+    for text in sources[: recipe.sentences.get(name, 0)]:
+        sentences = [
+            sentence.rstrip(".")
+            for sentence in _SENTENCE.split(text)
+            if len(sentence.split()) in _SENTENCE_WORDS
+        ]
+        if sentences:
+            chosen = sentences[_order(text, recipe.seed) % len(sentences)]
+            yield TrainingQuery(chosen, name, places[text], is_answered=False)
