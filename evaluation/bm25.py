@@ -21,11 +21,13 @@ def retrieve(
         depth: The most documents to give for a query.
 
     Returns:
-        Documents with scores above 0, best first.
+        Documents with scores above 0, best first; nothing where no document has a word.
     """
-    names = list(documents)
+    names, words = list(documents), _words(documents)
+    if not any(words):  # bm25s fails on them
+        return {}
     index = bm25s.BM25()
-    index.index(_words(documents), show_progress=False)
+    index.index(words, show_progress=False)
     found = index.retrieve(_words(queries), k=min(depth, len(names)), show_progress=False)
     return {
         query: [

@@ -97,7 +97,7 @@ def from_bm25(
     from .bm25 import retrieve  # noqa: PLC0415 - only who asks for it waits for it
 
     path = folder / "corpus.jsonl"
-    found = retrieve(queries, documents, depth=depth) if any(documents.values()) else {}
+    found = retrieve(queries, documents, depth=depth)
     retrieved = {query: documents for query, documents in found.items() if documents}
     if not retrieved:
         raise CollectionError(path, None, "shares no word with any judged query")

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -76,9 +77,7 @@ def build_bundle(job: Job) -> Manifest:
         return manifest
     from .quality_gate import QualityGate  # noqa: PLC0415 - needs what `ranklet eval` needs
 
-    return QualityGate(job).require_quality(
-        manifest, lambda name, recipe: _build_variant(job, name, RECIPES[recipe], original)
-    )
+    return QualityGate(job).require_quality(manifest, partial(_rebuild, job, original))
 
 
 def _make_original(job: Job, texts: Sequence[tuple[str, str]], seconds: float) -> Original:
@@ -150,6 +149,13 @@ def _build_variant(job: Job, name: str, recipe: Recipe, original: Original) -> V
     )
 
 
+def _rebuild(job: Job, original: Original, name: str, recipe: str) -> Variant:
+    """Build a variant of another recipe, which has to agree with the original as the first did."""
+    variant = _build_variant(job, name, RECIPES[recipe], original)
+    _require_agreement(name, variant.precision, variant.report)
+    return variant
+
+
 def _verify(job: Job, spec: VariantSpec, graph: Path, original: Original) -> VariantReport:
     total = len(original.pairs)
     with job.stages.stage(f"Verify {spec.name}", total=total) as advance:
@@ -173,9 +179,13 @@ def _require_parity(job: Job, original: Original, variants: Mapping[str, Variant
         spec = VARIANTS[REFERENCE]
         reports[REFERENCE] = _verify(job, spec, job.work.plain_graph, original)
     for name, report in reports.items():
-        if report is not None and not (report.passed or report.degraded_allowed):
-            precision = variants[name].precision if name in variants else "fp32"
-            raise _parity_error(name, precision, report)
+        precision = variants[name].precision if name in variants else "fp32"
+        _require_agreement(name, precision, report)
+
+
+def _require_agreement(name: str, precision: Precision, report: VariantReport | None) -> None:
+    if report is not None and not (report.passed or report.degraded_allowed):
+        raise _parity_error(name, precision, report)
 
 
 def _parity_error(name: str, precision: Precision, report: VariantReport) -> ParityError:

@@ -71,6 +71,13 @@ class TestFirstStage:
         with pytest.raises(CollectionError, match="shares no word with any judged query"):
             read_collection(folder_without_run, run="bm25")
 
+    @pytest.mark.parametrize("text", ["", "?!", "x y"])
+    def test_bm25_without_words_is_an_error(self, text: str, folder_without_run: Path) -> None:
+        lines = (f'{{"_id": "{name}", "text": "{text}"}}' for name in "abc")
+        (folder_without_run / "corpus.jsonl").write_text("\n".join(lines))
+        with pytest.raises(CollectionError, match="shares no word with any judged query"):
+            read_collection(folder_without_run, run="bm25")
+
     def test_a_run_within_the_folder_or_elsewhere(self, collection_folder: Path) -> None:
         text = "q2 Q0 soap 1 1.0 mine\n"
         (collection_folder / "mine.trec").write_text(text)

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from ranklet.export import verification
+from ranklet.export.errors import ParityError
+from ranklet.export.pipeline import export_bundle
+from ranklet.export.progress import Stages
+from ranklet.export.request import ExportRequest
 from ranklet.runtime.manifest import read_manifest
 from ranklet.runtime.reranker import Reranker
 
@@ -89,6 +95,29 @@ def test_auto_goes_on_until_a_recipe_passes(
         assert "no safer recipe is left" in result.stderr
     else:
         assert read_manifest(output).variants["int8"].recipe_name == "mixed"
+
+
+def test_what_is_built_again_must_agree_with_the_original(
+    tiny_checkpoint: Path, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first evaluation on, no agreement is good enough."""
+    request = ExportRequest(
+        str(tiny_checkpoint),
+        tmp_path / "bundle",
+        variants=("fp32", "int8"),
+        verify_pairs=32,
+        recipe="auto",
+        verify_data=(collection,),
+        max_quality_loss=0,
+    )
+    with pytest.raises(ParityError, match="variant int8 differs too much"):
+        export_bundle(
+            request,
+            Stages(Console(quiet=True)),
+            on_report=lambda _variants, _verification: None,
+            on_quality=lambda _: monkeypatch.setattr(verification, "MIN_KENDALL_TAU", 1.5),
+        )
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_the_reference_must_be_among_the_variants(
