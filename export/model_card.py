@@ -17,7 +17,7 @@ class _Card(msgspec.Struct):
 def read_licence(folder: Path) -> str | None:
     """Give the licence as the ``README.md`` in ``folder`` states it, None where it does not.
 
-    A licence without an SPDX identifier is given by the name that the card has for it.
+    Of a licence without an SPDX identifier the name follows that the card has for it.
     """
     try:
         card = msgspec.convert(huggingface_hub.metadata_load(folder / "README.md") or {}, _Card)
@@ -25,4 +25,6 @@ def read_licence(folder: Path) -> str | None:
         return None
     if isinstance(card.license, list):
         return ", ".join(card.license) or None
-    return (card.license_name or card.license) if card.license == "other" else card.license
+    if card.license == "other" and card.license_name:
+        return f"other ({card.license_name})"
+    return card.license

@@ -65,6 +65,14 @@ def test_not_installed(name: str, message: str, capsys: pytest.CaptureFixture[st
     assert message in capsys.readouterr().err
 
 
+def test_shipped_model_is_never_sought_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["models", "install", "ranklet-mini"]) == 2
+    assert "./models/ranklet-mini: there is no such folder" in capsys.readouterr().err
+
+
 def test_accepted_licence_lets_the_download_begin(run_ranklet: Run, tmp_path: Path) -> None:
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     words = ("models", "install", "jina-reranker-v2-base-multilingual", "--accept-licence")
@@ -79,6 +87,7 @@ def test_accepted_licence_lets_the_download_begin(run_ranklet: Run, tmp_path: Pa
         ("cc-by-nc-4.0", True),
         ("CC-BY-NC-SA-4.0", True),
         ("other", True),
+        ("other (our-terms)", True),
         ("apache-2.0", False),
         ("cc-by-sa-4.0", False),
         ("mit", False),

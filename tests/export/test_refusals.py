@@ -230,7 +230,7 @@ def test_window_of_models_whose_positions_start_late(checkpoint: Path) -> None:
     ("card", "licence"),
     [
         ("no front matter", None),
-        ("---\nlicense: other\nlicense_name: our-terms\n---\n", "our-terms"),
+        ("---\nlicense: other\nlicense_name: our-terms\n---\n", "other (our-terms)"),
         ("---\nlicense: [mit, apache-2.0]\n---\n", "mit, apache-2.0"),
         ("---\nlicense: [\n---\n", None),
         ("---\n- license\n---\n", None),
