@@ -24,8 +24,9 @@ _LANGUAGE_MODEL = "ForCausalLM"
 
 _OTHER_KINDS = {
     _LANGUAGE_MODEL: (
-        "a generation model; where it was trained to rerank, name the prompt that it was trained "
-        f"with, as in --template {next(iter(TEMPLATES))}"
+        "a generation model; where it was trained to rerank with one of these prompts, name that "
+        f"one: --template {', '.join(TEMPLATES)} (others, as those of mxbai-rerank v2 and of "
+        "bge-reranker-v2-gemma, are not known)"
     ),
     "LMHeadModel": "a generation model",
     "ForConditionalGeneration": "a generation model",
@@ -37,9 +38,6 @@ _OTHER_KINDS = {
     "Model": "an encoder without a head that gives scores",
 }
 """What a class is, by the end of its name; the first that fits."""
-
-_LANGUAGE_MODEL_TYPES = frozenset({"gemma", "gemma2", "llama", "mistral", "qwen2", "qwen3"})
-"""Models that read a prompt; optimum converts them as classifiers."""
 
 _OFFSET_POSITIONS = frozenset(
     "camembert data2vec-text ibert longformer mpnet roberta roberta-prelayernorm xlm-roberta "
@@ -134,7 +132,8 @@ def _refuse_remote_code(source: str, config: Config, tokenizer: TokenizerConfig)
     if config.auto_map or tokenizer.auto_map:
         found = (
             "it needs program code from the checkpoint (auto_map, trust_remote_code), which could "
-            "do anything on this machine; take a model whose class is part of transformers"
+            "do anything on this machine; where it has a ready graph, take that with --from onnx, "
+            "or take a model whose class is part of transformers"
         )
         raise UnsupportedCheckpointError(source, found)
 
@@ -148,8 +147,11 @@ def _architecture(source: str, config: Config) -> str:
 
 def _read_head(source: str, folder: Path, config: Config, template: PromptTemplate | None) -> Head:
     name = _architecture(source, config)
-    if template is not None and config.model_type not in _LANGUAGE_MODEL_TYPES:
-        found = f"{name} reads no prompt; leave out --template"
+    if template is not None and config.model_type != template.model_type:
+        found = (
+            f"{name} was not trained with the prompt of --template, which is for models of the "
+            f"type {template.model_type}: its scores would mean nothing"
+        )
         raise UnsupportedCheckpointError(source, found)
     if template is not None and name.endswith(_LANGUAGE_MODEL):
         return template.head

@@ -13,6 +13,8 @@ class PromptTemplate:
 
     prompt: Prompt
     head: AnswerHead
+    model_type: str
+    """The family, as ``config.json`` calls it."""
     window_tokens: int
     """The longest text that the family is used with, whatever its positions allow."""
 
@@ -31,6 +33,7 @@ _QWEN3_RERANKER = PromptTemplate(
         instruction="Given a web search query, retrieve relevant passages that answer the query",
     ),
     AnswerHead(positive="yes", negative="no"),
+    model_type="qwen3",
     window_tokens=8192,
 )
 

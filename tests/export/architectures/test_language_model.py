@@ -208,8 +208,16 @@ def test_unknown_prompt(checkpoint: Path) -> None:
 
 
 def test_encoder_reads_no_prompt(make_checkpoint: Callable[..., Path]) -> None:
-    with pytest.raises(UnsupportedCheckpointError, match="reads no prompt; leave out --template"):
+    with pytest.raises(UnsupportedCheckpointError, match="was not trained with the prompt"):
         read_config("tiny", make_checkpoint("bert"), template=TEMPLATE)
+
+
+def test_family_that_was_trained_otherwise(tmp_path: Path) -> None:
+    """As mxbai-rerank v2, which would be scored by words that it never learnt to answer."""
+    content = '{"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}'
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UnsupportedCheckpointError, match="is for models of the type qwen3"):
+        read_config("tiny", tmp_path, template=TEMPLATE)
 
 
 def test_answer_that_is_no_token(checkpoint: Path) -> None:
