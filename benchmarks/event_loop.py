@@ -19,8 +19,9 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 from environment import describe_environment
+from quantiles import quantiles
+from server import serve
 
 LIMIT_MS = 50.0
 PAUSE_S = 0.01
@@ -30,15 +31,9 @@ SEED = 20261122
 def main() -> None:
     arguments = parse_arguments()
     load = os.getloadavg()[0]  # what else ran on the machine
-    command = [sys.executable, "-m", "ranklet.cli", "serve", "--port", "0"]
-    command += ["--model", str(arguments.model)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            port = int(read_address(server).rpartition(":")[2])
-            idle = ask_health(port, seconds=2)
-            busy, requests = under_load(port, arguments)
-        finally:
-            server.terminate()
+    with serve("--model", arguments.model) as server:
+        idle = ask_health(server.port, seconds=2)
+        busy, requests = under_load(server.port, arguments)
     numbers = {"idle": quantiles(idle), "busy": quantiles(busy)}
     for name, values in numbers.items():
         print(f"{name:<5}", "  ".join(f"{key} {value:g}" for key, value in values.items()))
@@ -70,15 +65,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--chars", type=int, default=1_000_000, help="characters in a document")
     parser.add_argument("--output", type=Path, metavar="FILE")
     return parser.parse_args()
-
-
-def read_address(server: "subprocess.Popen[str]") -> str:
-    """Give the address in the banner, which comes when the model is warm."""
-    assert server.stdout is not None
-    for line in server.stdout:
-        if "listens on" in line:
-            return line.partition("http://")[2].split()[0]
-    sys.exit("the server did not start")
 
 
 def ask_health(port: int, *, seconds: float) -> list[float]:
@@ -144,11 +130,6 @@ def send() -> None:
     for thread in threads:
         thread.join()
     print(len(answered), flush=True)
-
-
-def quantiles(values: list[float]) -> dict[str, float]:
-    levels = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-    return {name: round(float(np.quantile(values, level)), 2) for name, level in levels.items()}
 
 
 if __name__ == "__main__":
