@@ -293,3 +293,36 @@ def test_archive_is_no_matter_for_torch(tmp_path: Path) -> None:
     request = ExportRequest(str(tmp_path / "archive.zip"), origin="torch")
     with pytest.raises(ExportError, match="FlashRank's models are ready graphs"):
         open_source(request, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_graph_of_older_operators(
+    folder: Path, tiny_checkpoint: Path, run_without_torch: Run, tmp_path: Path
+) -> None:
+    """Of version 11, in which axes were attributes: renewed, pruned and quantized as others are."""
+    import torch
+
+    from ranklet.export import torch_model, torch_tokenizer
+    from ranklet.export.head import ClassifierHead
+
+    tokenizer = torch_tokenizer.load_tokenizer("tiny", tiny_checkpoint)
+    model = torch_model.load_model("tiny", tiny_checkpoint, ClassifierHead(), tokenizer)
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    torch.onnx.export(
+        model,
+        tuple(torch.ones((1, 4), dtype=torch.int64) for _ in names),
+        str(folder / "model.onnx"),
+        opset_version=11,
+        dynamo=False,
+        input_names=names,
+        output_names=["logits"],
+        dynamic_axes={name: {0: "pairs", 1: "tokens"} for name in names},
+    )
+    (before,) = (entry.version for entry in onnx.load(folder / "model.onnx").opset_import)
+    words = ("export", folder, "--output", tmp_path / "bundle", "--verify-pairs", "32")
+    result = run_without_torch(*words, "--variants", "fp32,int8", "--allow-degraded")
+    assert result.returncode == 0, result.stderr
+    assert before == 11
+    assert read_manifest(tmp_path / "bundle").first_token_pruned
+    after = onnx.load(tmp_path / "bundle/fp32.onnx", load_external_data=False).opset_import
+    assert after[0].version == 17
