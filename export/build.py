@@ -30,7 +30,7 @@ from .verification import (
 from .verification_text import load_pairs
 
 _VERIFICATION_SECONDS = 300.0
-"""For torch and all variants together."""
+"""For the original and all variants together."""
 
 _TOOLS = ("onnx", "onnxruntime", "tokenizers")
 _TORCH_TOOLS = ("optimum", "optimum-onnx", "torch", "transformers")
@@ -118,7 +118,7 @@ def _prune(job: Job) -> bool:
 
 
 def _first_sound(job: Job, name: str, original: Original) -> Variant:
-    """Build a variant with the first of the recipes in question that agrees with torch.
+    """Build a variant with the first of the recipes in question that agrees with the original.
 
     Where none does, the last one is given: it is reported before it is refused.
     """

@@ -30,6 +30,6 @@ class Job:
     work: WorkFolder
     stages: Stages
     on_report: ReportPrinter
-    """Called with what was compared with torch, before it is judged."""
+    """Called with what was compared with the original, before it is judged."""
     on_quality: QualityPrinter
     """The same for what was measured on test collections."""

@@ -42,7 +42,7 @@ def export_bundle(
     Args:
         request: What to build, and where.
         stages: Shows the progress.
-        on_report: Called with what was compared with torch, before it is judged.
+        on_report: Called with what was compared with the original, before it is judged.
         on_quality: The same for what was measured on test collections.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Compares the logits of a variant with those of the torch model, one pair a run."""
+"""Compares the logits of a variant with those of the original model, one pair a run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from ranklet.runtime.sessions import cpu_session, cuda_is_available, cuda_sessio
 from .errors import ExportError
 
 MAX_DIFFERENCE_FP32 = 1e-4
-"""Limit for fp32: the largest difference, in standard deviations of the torch logits. Rounding
+"""Limit for fp32: the largest difference, in standard deviations of the original's logits. Rounding
 makes 1e-6 to 1e-5; ignored segment ids or a missing layer make 1e-1 and more."""
 
 MAX_DIFFERENCE_FP16 = 5e-2
@@ -42,7 +42,7 @@ def verify_graph(  # noqa: PLR0913 - what, against what, and how are told by key
     Args:
         graph: The ``.onnx`` file of the variant.
         feeds: The graph's inputs for each pair, each int64 of shape (1, tokens).
-        reference: float32, shape (pairs,): the logits of the torch model.
+        reference: float32, shape (pairs,): the logits of the original model.
         precision: Decides which limit counts.
         session_options: onnxruntime session options beyond those of the runtime.
         on_pair: Called after each pair, to show progress.

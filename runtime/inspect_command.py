@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from .bundle import Choice, check_all_files, choose_variant
-from .manifest import Manifest, Variant, Verification, read_manifest
+from .manifest import CollectionQuality, Manifest, Variant, Verification, read_manifest
 from .processor import detect_processor
 
 _EPILOG = """\
@@ -65,7 +65,26 @@ def _lines(manifest: Manifest, choice: Choice) -> list[str]:
     lines += [_variant_line(name, variant) for name, variant in manifest.variants.items()]
     if (verification := manifest.verification) is not None:
         lines += ["", _limits(verification)]
+    if quality := [
+        f"{name:<12}  {_quality(measured)}"
+        for name, variant in manifest.variants.items()
+        for measured in variant.quality
+    ]:
+        lines += ["", "Quality on the test collections of the export:", *quality]
     return lines
+
+
+def _quality(measured: CollectionQuality) -> str:
+    text = (
+        f"{measured.collection}, {measured.queries} queries: {measured.metric} {measured.value:.4f}"
+    )
+    if measured.kept is None:
+        return text
+    text = f"{text}, {measured.kept:.2%} of fp32"
+    if measured.kept_interval is None:
+        return text
+    low, high = measured.kept_interval
+    return f"{text} ({low:.1%} to {high:.1%})"
 
 
 def _limits(verification: Verification) -> str:

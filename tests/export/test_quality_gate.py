@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from ranklet.cli import main
 from ranklet.export import verification
 from ranklet.export.errors import ParityError
 from ranklet.export.pipeline import export_bundle
@@ -49,7 +50,11 @@ def collection(
 
 
 def test_quality_goes_into_the_manifest(
-    tiny_checkpoint: Path, collection: Path, tmp_path: Path, run_export: Run
+    tiny_checkpoint: Path,
+    collection: Path,
+    tmp_path: Path,
+    run_export: Run,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     output = tmp_path / "bundle"
     words = ("--verify-data", collection, "--max-quality-loss", "0.9", "--verify-pairs", "32")
@@ -62,6 +67,10 @@ def test_quality_goes_into_the_manifest(
         (quality,) = variants[name].quality
         assert quality.kept == pytest.approx(quality.value)
         assert f"{quality.kept:.2%}" in result.stdout
+        capsys.readouterr()
+        assert main(["inspect", str(output)]) == 0
+        value = f"small, 9 queries: nDCG@10 {quality.value:.4f}, {quality.kept:.2%} of fp32 ("
+        assert value in capsys.readouterr().out
 
 
 def test_a_variant_that_loses_too_much_is_refused(
