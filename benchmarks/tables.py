@@ -84,6 +84,43 @@ def _share(row: dict[str, Any]) -> str:
     return f"{against['kept']:.1%} ({low:.1%} to {high:.1%})"
 
 
+def service() -> str:
+    """What the service adds and takes, from the newest results of four benchmarks."""
+    serving, lifecycle, fairness, bare = (
+        _newest(kind)[1] for kind in ("serving", "lifecycle", "fairness", "bare-graph")
+    )
+    http = serving["http_against_in_process"]
+    mixed = bare["cases"]["mixed"]
+    rows = {
+        "over HTTP against in the process, 8 clients with 50 documents": (
+            f"{http['p50']:.2f} times the pairs/s ({http['p5']:.2f} to {http['p95']:.2f})"
+        ),
+        "what HTTP adds to a request of 10 documents": (
+            f"{serving['added_latency_ms']['p50']:.1f} ms in the median"
+        ),
+        "against the bare graph's own time for the same pairs, `mixed`": (
+            f"{mixed['of_bare_2_workers']:.2f} times with 2 workers, "
+            f"{mixed['of_bare_1_workers']:.2f} with one"
+        ),
+        "2 workers against 1, `mixed`": f"{mixed['times_faster_with_2_workers']:.2f} times",
+        "process start to the first ranked answer": (
+            f"{lifecycle['start_cpu_s']['p50']:.2f} s of processor time, "
+            f"{lifecycle['start_wall_s']['p50']:.2f} s on the clock"
+        ),
+        "resident memory after 5,000 requests": (
+            f"{lifecycle['resident_mb']['5000']:.0f} MB, "
+            f"{lifecycle['resident_growth']:+.1%} since the 1,000th"
+        ),
+        "cores kept busy by an idle server": f"{lifecycle['idle_cores_busy']:.3f}",
+        "p95 of 10 documents beside a client with 1,000 without pause": (
+            f"{fairness['p95_against_idle']:.1f} times that of an idle server"
+        ),
+    }
+    return "\n".join(
+        ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
+    )
+
+
 def settings() -> str:
     """Every option of ``ranklet serve``, from its definition."""
     defaults = Settings()
@@ -102,7 +139,13 @@ def _newest(kind: str) -> tuple[Path, dict[str, Any]]:
     return path, json.loads(path.read_text())
 
 
-TABLES = {"latency": latency, "quality": quality, "kept": kept, "settings": settings}
+TABLES = {
+    "latency": latency,
+    "quality": quality,
+    "kept": kept,
+    "service": service,
+    "settings": settings,
+}
 
 
 def main() -> None:
