@@ -106,7 +106,7 @@ def _choose_graph(source: str, present: Collection[str], wanted: str | None) -> 
     if wanted is not None and wanted in graphs:
         return wanted
     known = ", ".join(graphs)
-    if wanted is not None:
+    if wanted is not None and graphs:
         raise UnsupportedCheckpointError(source, f"it has no graph {wanted}, only: {known}")
     for name in _USUAL:
         if name in graphs:
@@ -116,7 +116,7 @@ def _choose_graph(source: str, present: Collection[str], wanted: str | None) -> 
     found = (
         f"it holds several graphs; choose one with --graph: {known}"
         if graphs
-        else ("there is no .onnx file in it, nor in its folder onnx")
+        else "there is no .onnx file in it, nor in its folder onnx"
     )
     raise UnsupportedCheckpointError(source, found)
 

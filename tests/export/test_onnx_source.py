@@ -217,6 +217,12 @@ def test_graph_that_is_not_there(folder: Path, tmp_path: Path) -> None:
         open_source(request, tmp_path)
 
 
+def test_graph_of_a_folder_without_any(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    request = ExportRequest(str(tiny_checkpoint), graph="model.onnx")
+    with pytest.raises(UnsupportedCheckpointError, match=r"there is no .onnx file in it, nor in"):
+        open_source(request, tmp_path)
+
+
 def test_graph_that_does_not_run(folder: Path, run_without_torch: Run, tmp_path: Path) -> None:
     graph = onnx.load(folder / "model.onnx")
     for node in graph.graph.node:
