@@ -68,11 +68,14 @@ def module_head(source: str, folder: Path, modules: list[Module]) -> ModuleHead:
             one number.
     """
     kinds = [module.kind for module in modules]
-    if kinds[:2] != ["Transformer", "Pooling"] or len(kinds) == _TWO or modules[0].path:
+    if kinds[:2] != ["Transformer", "Pooling"] or len(kinds) == _TWO:
         found = (
             f"its modules.json lists {', '.join(kinds)}; Transformer, Pooling and then Dense and "
             "LayerNorm can be exported"
         )
+        raise UnsupportedCheckpointError(source, found)
+    if modules[0].path:
+        found = f"its model lies in the folder {modules[0].path}, not beside its modules.json"
         raise UnsupportedCheckpointError(source, found)
     for module in modules:
         if Path(module.path).name != module.path:

@@ -10,11 +10,15 @@ class ExportError(RankletError):
 class MissingToolError(ExportError, ImportError):
     """A library that exporting needs is not installed."""
 
-    def __init__(self, name: str) -> None:
-        """Name the library."""
+    def __init__(self, name: str, *, converts_weights: bool = False) -> None:
+        """Name the library, and the extras that bring it."""
+        way_out = (
+            "build on a larger machine than the one that serves, if you like"
+            if converts_weights
+            else "without torch, for ready graphs alone: 'ranklet[import]'"
+        )
         super().__init__(
-            f"exporting needs {name}; install it with: pip install 'ranklet[export]' "
-            "(and build on a larger machine than the one that serves, if you like)"
+            f"exporting needs {name}; install it with: pip install 'ranklet[export]' ({way_out})"
         )
 
 

@@ -87,7 +87,10 @@ def _choose_variants(request: ExportRequest, checkpoint: Checkpoint) -> tuple[st
             f"{SOURCE_VARIANT}, or choose an fp32 graph with --graph"
         )
     elif request.verify_data and REFERENCE not in variants:
-        message = f"--verify-data compares with {REFERENCE}, which is not among the variants"
+        message = (
+            f"--verify-data compares with {REFERENCE}, which is not among the variants: add it with "
+            "--variants, or measure a graph that is quantized already with `ranklet eval`"
+        )
     if message is not None:
         raise ExportError(message)
     return variants
@@ -118,4 +121,4 @@ def _tell_licence(stages: Stages, licence: str | None) -> None:
 def _require_torch() -> None:
     for name in _TORCH_TOOLS:
         if importlib.util.find_spec(name) is None:
-            raise MissingToolError(name)
+            raise MissingToolError(name, converts_weights=True)

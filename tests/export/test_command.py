@@ -66,9 +66,17 @@ def test_missing_tool_is_named(
 
     monkeypatch.setattr(importlib.util, "find_spec", find_all_but_sympy)
     assert main(["export", str(tmp_path)]) == 2
-    assert "exporting needs sympy; install it with: pip install 'ranklet[export]'" in (
-        capsys.readouterr().err
-    )
+    told = capsys.readouterr().err
+    assert "exporting needs sympy; install it with: pip install 'ranklet[export]'" in told
+    assert "without torch, for ready graphs alone: 'ranklet[import]'" in told
+
+
+def test_missing_torch_is_named(
+    tiny_checkpoint: Path, run_without_torch: Run, tmp_path: Path
+) -> None:
+    result = run_without_torch("export", tiny_checkpoint, "--output", tmp_path / "bundle")
+    assert result.returncode == 2
+    assert "pip install 'ranklet[export]' (build on a larger machine" in result.stderr
 
 
 def test_table_and_what_to_do_next(tiny_checkpoint: Path, run_export: Run, tmp_path: Path) -> None:

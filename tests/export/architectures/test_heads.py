@@ -265,6 +265,7 @@ def rename_module(index: int, **changes: str) -> Callable[[Path], None]:
     [
         (rename_module(3, type="a.b.Normalize"), "adds Normalize; Dense and LayerNorm can be"),
         (rename_module(1, type="a.b.WeightedLayerPooling"), "Transformer, WeightedLayerPooling,"),
+        (rename_module(0, path="0_Model"), "its model lies in the folder 0_Model, not beside"),
         (rename_module(2, path="../2_Dense"), r"names '\.\./2_Dense', which is no folder"),
         (rename_module(2, path="9_Dense"), r"there is no 9_Dense/config\.json in it"),
         (edit("1_Pooling/config.json", pooling_mode="lasttoken"), "it pools by lasttoken; one of"),
