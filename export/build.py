@@ -10,6 +10,8 @@ import msgspec
 
 from ranklet import __version__
 from ranklet.runtime.manifest import Manifest, Precision, Variant, VariantReport, Verification
+from ranklet.runtime.processor import detect_processor
+from ranklet.runtime.sessions import EXACT_PRODUCTS
 
 from .checksum import describe_file
 from .errors import ExportError, ParityError
@@ -164,9 +166,16 @@ def _verify(job: Job, spec: VariantSpec, graph: Path, original: Original) -> Var
             [pair.feed(original.graph_inputs) for pair in original.pairs],
             original.logits,
             precision=spec.precision,
-            session_options=spec.session_options,
+            session_options=_session_options(spec),
             on_pair=advance,
         )
+
+
+def _session_options(spec: VariantSpec) -> dict[str, str]:
+    """Give those of the variant; without dot products those that keep 8-bit weights exact."""
+    if spec.processors == "int8-dot" and not detect_processor().has_dot_product:
+        return EXACT_PRODUCTS
+    return spec.session_options
 
 
 def _require_parity(job: Job, original: Original, variants: Mapping[str, Variant]) -> None:

@@ -18,7 +18,8 @@ from tokenizers import Tokenizer
 
 from ranklet.runtime.arrays import Float32Array
 from ranklet.runtime.manifest import TOKENIZER_NAME
-from ranklet.runtime.sessions import cpu_session
+from ranklet.runtime.processor import detect_processor
+from ranklet.runtime.sessions import EXACT_PRODUCTS, cpu_session
 from ranklet.runtime.tokenization import EncodedPair, PairEncoder
 
 from .checkpoint import Checkpoint
@@ -99,7 +100,9 @@ def _found_logits(
 ) -> Iterator[float]:
     """Give the logit of each pair, of two labels their difference."""
     signs = _signs(head)
-    session = _run_or_refuse(source, partial(cpu_session, graph))
+    # As the runtime does it: a processor's overflows are no property of the graph.
+    options = {} if detect_processor().has_dot_product else EXACT_PRODUCTS
+    session = _run_or_refuse(source, partial(cpu_session, graph, options=options))
     for pair in pairs:
         feed = pair.feed(inputs)
         output = _run_or_refuse(source, partial(session.run, None, feed))[0]

@@ -88,8 +88,8 @@ def _choose_variants(request: ExportRequest, checkpoint: Checkpoint) -> tuple[st
         )
     elif request.verify_data and REFERENCE not in variants:
         message = (
-            f"--verify-data compares with {REFERENCE}, which is not among the variants: add it with "
-            "--variants, or measure a graph that is quantized already with `ranklet eval`"
+            f"--verify-data compares with {REFERENCE}, which is not among the variants: add it "
+            "with --variants, or measure a graph that is quantized already with `ranklet eval`"
         )
     if message is not None:
         raise ExportError(message)

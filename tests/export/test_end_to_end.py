@@ -27,6 +27,7 @@ from ranklet.export.torch_model import export_graph, load_model, torch_logits
 from ranklet.export.torch_tokenizer import load_tokenizer
 from ranklet.runtime.bundle import check_all_files
 from ranklet.runtime.manifest import Manifest, read_manifest
+from ranklet.runtime.processor import Processor
 from ranklet.runtime.reranker import Reranker
 from ranklet.runtime.tokenization import PairEncoder
 
@@ -134,6 +135,23 @@ def test_manifest_reports_the_verification(exported: ExportedBundle) -> None:
     avx2 = exported.manifest.variants["int8-avx2"].report
     assert avx2 is not None
     assert avx2.session_options == {"session.x64quantprecision": "1"}
+
+
+def test_eight_bits_are_verified_exactly_whatever_processor_builds(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor = Processor("x86_64", frozenset({"avx2"}))
+    monkeypatch.setattr(build, "detect_processor", lambda: processor)
+    request = ExportRequest(
+        str(tiny_checkpoint),
+        tmp_path / "tiny",
+        variants=("fp32", "int8"),
+        verify_pairs=32,
+        allow_degraded=True,
+    )
+    report = export(request).manifest.variants["int8"].report
+    assert report is not None
+    assert report.session_options == {"session.x64quantprecision": "1"}
 
 
 def test_bundle_says_nothing_of_this_machine(
