@@ -57,7 +57,7 @@ def list_variants(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Bu
 
 
 def _digest(manifest: Manifest, variant: Variant) -> str:
-    what = [
+    what: list[object] = [
         [file.sha256 for file in (manifest.tokenizer, *variant.files)],
         manifest.window_tokens,
         manifest.graph_inputs,
