@@ -38,6 +38,8 @@ def save_graph(
     onnx.save(
         model, path, save_as_external_data=True, all_tensors_to_one_file=True, location=data.name
     )
+    if not data.exists():  # no weight is large enough to be saved apart
+        return (path,)
     data.chmod(path.stat().st_mode)  # onnx lets nobody else read it
     return path, data
 

@@ -305,6 +305,25 @@ def test_archive_is_no_matter_for_torch(tmp_path: Path) -> None:
         open_source(request, tmp_path)
 
 
+def test_graph_without_weights_of_its_own(
+    folder: Path, run_without_torch: Run, tmp_path: Path
+) -> None:
+    """All that it computes with are constants in its nodes, too small for a file of their own."""
+    ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["pairs", "tokens"])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["pairs", 1])
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], ["logits"], axes=[1], keepdims=1),
+    ]
+    graph = helper.make_graph(nodes, "mean", [ids], [logits])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / "model.onnx")
+    words = ("--output", tmp_path / "bundle", "--verify-pairs", "32", "--variants", "source,fp32")
+    result = run_without_torch("export", folder, *words)
+    assert result.returncode == 0, result.stderr
+    assert not list((tmp_path / "bundle").glob("*.data"))
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 def test_graph_of_older_operators(
     folder: Path, tiny_checkpoint: Path, run_without_torch: Run, tmp_path: Path
