@@ -71,18 +71,22 @@ def _large_requests(server: Server) -> Generator[None, None, None]:
     sender = context.Process(target=_send, args=(server, started, ended))
     sender.start()
     started.wait()
-    yield
-    ended.set()
-    sender.join()
+    try:
+        yield
+    finally:
+        ended.set()
+        sender.join()
     assert sender.exitcode == 0
 
 
 def _send(server: Server, started: Event, ended: Event) -> None:
-    documents = mixed_documents(_LARGE, seed=1)
     with server.connect() as connection:
+        rerank(connection, QUERY, mixed_documents(_LARGE, seed=1))
+        started.set()  # from here on there is no pause longer than between two requests
+        number = 2
         while not ended.is_set():
-            started.set()
-            rerank(connection, QUERY, documents)
+            rerank(connection, QUERY, mixed_documents(_LARGE, seed=number))
+            number += 1
 
 
 if __name__ == "__main__":

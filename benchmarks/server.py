@@ -37,7 +37,8 @@ class Server:
 @contextmanager
 def serve(*words: str | Path) -> Generator[Server, None, None]:
     """Run ``ranklet serve`` on a free port; ready when the model is warm."""
-    command = [sys.executable, "-m", "ranklet.cli", "serve", "--port", "0", *map(str, words)]
+    command = [sys.executable, "-m", "ranklet.cli", "serve", "--port", "0"]
+    command += ["--log-level", "warning", *map(str, words)]  # a line a request is for operators
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Server(int(_address(process).rpartition(":")[2]), process.pid)
