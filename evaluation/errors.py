@@ -42,6 +42,16 @@ class MetricError(InputError):
         )
 
 
+class CacheError(InputError):
+    """Scores cannot be kept."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        """Name the file and what the system says."""
+        super().__init__(
+            f"cannot keep scores in {path}: {error.strerror}; name another folder with --cache"
+        )
+
+
 class MissingPackageError(RankletError, ImportError):
     """A package that measuring quality needs is not installed."""
 

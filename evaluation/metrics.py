@@ -78,6 +78,9 @@ def _parse(text: str, node: ast.expr) -> ir_measures.Measure:
 
 def _check(text: str, measure: ir_measures.Measure) -> None:
     """Compute the measure once, so that it fails before hours of scoring and not after."""
+    cutoff = measure.params.get("cutoff")
+    if isinstance(cutoff, int) and cutoff < 1:  # trec_eval would end the whole process
+        raise MetricError(text, "a cutoff is at least 1")
     try:
         measure.validate_params()
         ir_measures.evaluator([measure], {"q": {"d": 1}}).calc({"q": {"d": 1.0}})

@@ -19,6 +19,7 @@ from ranklet.runtime.processor import detect_processor, usable_cores
 
 from .bundles import BundleVariant
 from .collection import JudgedCollection, Task
+from .errors import CacheError
 
 VERSIONS = {
     "onnxruntime": ort.__version__,
@@ -46,13 +47,19 @@ class ScoreCache:
         self.path = path
 
     def read(self, tasks: Sequence[Task]) -> dict[str, ScoredQuery]:
-        """Give what is known of ``tasks``, by query id; a line cut short is passed over."""
+        """Give what is known of ``tasks``, by query id; a line cut short is passed over.
+
+        Raises:
+            CacheError: the file cannot be read.
+        """
         sizes = {task.query_id: len(task.documents) for task in tasks}
         known: dict[str, ScoredQuery] = {}
         try:
             lines = self.path.read_bytes().splitlines()
         except FileNotFoundError:
             return known
+        except OSError as error:
+            raise CacheError(self.path, error) from error
         for line in lines:
             try:
                 scored = msgspec.json.decode(line, type=ScoredQuery)
@@ -63,11 +70,18 @@ class ScoreCache:
         return known
 
     def append(self, scored: ScoredQuery) -> None:
-        """Keep the scores of a query."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as stream:
-            # The line break comes first: should the last line have been cut short, it ends here.
-            stream.write(b"\n" + msgspec.json.encode(scored))
+        """Keep the scores of a query.
+
+        Raises:
+            CacheError: they cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as stream:
+                # The line break comes first: should the last line be cut short, it ends here.
+                stream.write(b"\n" + msgspec.json.encode(scored))
+        except OSError as error:
+            raise CacheError(self.path, error) from error
 
     def forget(self) -> None:
         """Remove what is known."""

@@ -315,6 +315,7 @@ class TestErrors:
             (("--run", "gone.trec"), "gone.trec: does not exist"),
             (("--model", "gone"), "gone/manifest.json does not exist"),
             (("--data", "gone"), "gone/qrels.tsv: does not exist"),
+            (("--cache", __file__), "Not a directory; name another folder with --cache"),
         ],
     )
     def test_one_line_and_status_2(

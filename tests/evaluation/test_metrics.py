@@ -33,6 +33,8 @@ def test_values_known_from_the_definitions() -> None:
         ("nDCG@10,", None),
         ("nDCG@ten", "has a parameter that is not a plain value"),
         ("nDCG@10.5", "invalid param cutoff=10.5"),
+        ("nDCG@0", "a cutoff is at least 1"),
+        ("P(cutoff=-1)", "a cutoff is at least 1"),
         ("nDCG(depth=10)", "unsupported params found"),
         ("RR(**{'rel': 2})", "unsupported params found"),
         ("nDCG(10)", "is not a metric"),

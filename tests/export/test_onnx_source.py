@@ -112,8 +112,8 @@ def test_quantized_graph_is_not_quantized_again(
     result = run_without_torch("export", flashrank_folder, *words)
     assert result.returncode == 2
     assert "is quantized already: take it as it is, with --variants source" in result.stderr
-    words = ("--verify-data", tmp_path, "--output", tmp_path / "bundle")
-    result = run_without_torch("export", flashrank_folder, *words)
+    gate = ("--verify-data", tmp_path, "--output", tmp_path / "bundle")
+    result = run_without_torch("export", flashrank_folder, *gate)
     assert result.returncode == 2
     assert "measure a graph that is quantized already with `ranklet eval`" in result.stderr
 
