@@ -5,6 +5,7 @@ python benchmarks/tables.py latency
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +43,53 @@ def latency() -> str:
     return "\n".join(lines)
 
 
+_COLLECTIONS = {
+    "trec_dl19": "nDCG@10",
+    "scifact": "nDCG@10",
+    "stackfaq": "nDCG@10",
+    "wikiqa_dev": "RR",
+}
+
+
 def quality() -> str:
     """Ranking quality by collection, from the newest ``quality-*.json``."""
     path, report = _newest("quality")
-    lines = ["| collection | metric | first stage | fp32 | int8 |", "|---|---|--:|--:|--:|"]
-    for collection, metric in (("trec_dl19", "nDCG@10"), ("wikiqa_dev", "RR")):
+    models = list(report["development"])
+    columns = [(model, variant) for model in models for variant in ("fp32", "int8")]
+    lines = [
+        f"| collection | metric | BM25 | {' | '.join(' '.join(column) for column in columns)} |",
+        f"|---|---|--:|{'--:|' * len(columns)}",
+    ]
+    for collection, metric in _COLLECTIONS.items():
         rows = [row for row in report["rows"] if row["collection"] == collection]
-        values = {row["variant"]: row["quality"][metric] for row in rows}
+        values = {(row["model"], row["variant"]): row["quality"][metric] for row in rows}
         first = [row["quality"][metric] for row in rows if row["precision"] is None]
-        shown = f"{first[0]:.4f}" if first else ""
-        lines.append(
-            f"| {collection} | {metric} | {shown} | {values['fp32']:.4f} | {values['int8']:.4f} |"
-        )
+        cells = [f"{first[0]:.3f}" if first else ""]
+        cells += [f"{values[column]:.3f}" if column in values else "" for column in columns]
+        lines.append(f"| {collection} | {metric} | {' | '.join(cells)} |")
     lines += ["", f"All figures with intervals: `benchmarks/results/{path.name}`."]
+    return "\n".join(lines)
+
+
+def calibration(model: str) -> str:
+    """What a model's probabilities mean, from the newest ``quality-*.json``."""
+    path, report = _newest("quality")
+    found = report["development"][model]["calibration"]
+    lines = [
+        "| probability | documents | mean probability | relevant |",
+        "|---|--:|--:|--:|",
+        *(
+            f"| {one['low']:g} to {one['high']:g} | {one['documents']} "
+            f"| {one['mean_probability']:.3f} | {one['relevant']:.3f} |"
+            for one in found["bins"]
+        ),
+        "",
+        (
+            f"A threshold of {found['threshold']:.3f} keeps 95 % of the relevant documents "
+            f"and lets {found['kept_irrelevant']:.1%} of the others through. "
+            f"From `benchmarks/results/{path.name}`."
+        ),
+    ]
     return "\n".join(lines)
 
 
@@ -145,6 +180,8 @@ TABLES = {
     "kept": kept,
     "service": service,
     "settings": settings,
+    "calibration-mini": partial(calibration, "ranklet-mini"),
+    "calibration-nano": partial(calibration, "ranklet-nano"),
 }
 
 

@@ -30,8 +30,9 @@ def main() -> None:
         stdout=subprocess.PIPE,
     )
     report = json.loads(found.stdout)
+    report["development"] = {model.name: _development(model) for model in arguments.models}
     if arguments.output is not None:
-        arguments.output.write_bytes(found.stdout)
+        arguments.output.write_text(json.dumps(report, indent=1) + "\n")
     with LOOKS.open("a") as looks:
         looks.write(json.dumps(_look(report, arguments.note)) + "\n")
     print(f"written down in {LOOKS}")
@@ -53,9 +54,15 @@ def _parser() -> argparse.ArgumentParser:
 def _export(model: Path, bundles: Path) -> Path:
     bundle = bundles / model.name
     subprocess.run(  # noqa: S603 - our own program and a path
-        [*_RANKLET, "export", str(model), "--output", str(bundle), "--force"], check=True
+        [*_RANKLET, "export", str(model), "--output", str(bundle)], check=True
     )
     return bundle
+
+
+def _development(model: Path) -> dict[str, object]:
+    """Give what train found on the development slice."""
+    figures: dict[str, object] = json.loads((model / "development.json").read_text())
+    return figures
 
 
 def _look(report: dict[str, Sequence[dict[str, object]]], note: str) -> dict[str, object]:
