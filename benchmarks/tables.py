@@ -5,7 +5,6 @@ python benchmarks/tables.py latency
 
 import argparse
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,7 @@ def latency() -> str:
     return "\n".join(lines)
 
 
+_SHIPPED = "ranklet-mini"
 _COLLECTIONS = {
     "trec_dl19": "nDCG@10",
     "scifact": "nDCG@10",
@@ -54,27 +54,22 @@ _COLLECTIONS = {
 def quality() -> str:
     """Ranking quality by collection, from the newest ``quality-*.json``."""
     path, report = _newest("quality")
-    models = list(report["development"])
-    columns = [(model, variant) for model in models for variant in ("fp32", "int8")]
-    lines = [
-        f"| collection | metric | BM25 | {' | '.join(' '.join(column) for column in columns)} |",
-        f"|---|---|--:|{'--:|' * len(columns)}",
-    ]
+    lines = [f"| collection | metric | BM25 | {_SHIPPED} |", "|---|---|--:|--:|"]
     for collection, metric in _COLLECTIONS.items():
         rows = [row for row in report["rows"] if row["collection"] == collection]
-        values = {(row["model"], row["variant"]): row["quality"][metric] for row in rows}
-        first = [row["quality"][metric] for row in rows if row["precision"] is None]
-        cells = [f"{first[0]:.3f}" if first else ""]
-        cells += [f"{values[column]:.3f}" if column in values else "" for column in columns]
-        lines.append(f"| {collection} | {metric} | {' | '.join(cells)} |")
+        if not rows:
+            continue
+        values = {row["model"]: f"{row['quality'][metric]:.3f}" for row in rows}
+        first = values.get("first stage", "")
+        lines.append(f"| {collection} | {metric} | {first} | {values[_SHIPPED]} |")
     lines += ["", f"All figures with intervals: `benchmarks/results/{path.name}`."]
     return "\n".join(lines)
 
 
-def calibration(model: str) -> str:
-    """What a model's probabilities mean, from the newest ``quality-*.json``."""
+def calibration() -> str:
+    """What the shipped model's probabilities mean, from the newest ``quality-*.json``."""
     path, report = _newest("quality")
-    found = report["development"][model]["calibration"]
+    found = report["development"][_SHIPPED]["calibration"]
     lines = [
         "| probability | documents | mean probability | relevant |",
         "|---|--:|--:|--:|",
@@ -177,11 +172,10 @@ def _newest(kind: str) -> tuple[Path, dict[str, Any]]:
 TABLES = {
     "latency": latency,
     "quality": quality,
+    "calibration": calibration,
     "kept": kept,
     "service": service,
     "settings": settings,
-    "calibration-mini": partial(calibration, "ranklet-mini"),
-    "calibration-nano": partial(calibration, "ranklet-nano"),
 }
 
 

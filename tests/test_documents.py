@@ -32,7 +32,12 @@ README = ROOT / "README.md"
 ELSEWHERE = ROOT / "docs/clients.md"
 """Run where the clients are installed, by tests/clients."""
 
-DOCUMENTS = (README, *sorted(set((ROOT / "docs").glob("*.md")) - {ELSEWHERE}))
+DOCUMENTS = (
+    README,
+    *sorted(set((ROOT / "docs").glob("*.md")) - {ELSEWHERE}),
+    *sorted((ROOT / "models").glob("ranklet-*/README.md")),
+    ROOT / "training/README.md",
+)
 
 _INSTALLS = re.compile(r"^pip install .*\n", re.MULTILINE)
 """What is under test is installed already."""
@@ -161,7 +166,7 @@ def checkout(bundle: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "document",
     [path for path in DOCUMENTS if list(blocks(path.read_text()))],
-    ids=lambda path: path.name,
+    ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_blocks(document: Path, checkout: Path, start_server: Callable[..., str]) -> None:
     address = start_server(
@@ -210,7 +215,7 @@ def test_the_readme_is_run() -> None:
 @pytest.mark.parametrize(
     "document",
     [path for path in DOCUMENTS if _GENERATED.search(path.read_text())],
-    ids=lambda path: path.name,
+    ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_generated_parts(document: Path) -> None:
     text = document.read_text()

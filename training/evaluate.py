@@ -6,6 +6,7 @@ for each release candidate, never to choose between checkpoints.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,10 @@ def main() -> None:
         stdout=subprocess.PIPE,
     )
     report = json.loads(found.stdout)
+    if "RANKLET_DATA" in os.environ:  # where the collections lie is the machine's own affair
+        command = report["environment"]["command"]
+        data = os.environ["RANKLET_DATA"]
+        report["environment"]["command"] = command.replace(data, "$RANKLET_DATA")
     report["development"] = {model.name: _development(model) for model in arguments.models}
     if arguments.output is not None:
         arguments.output.write_text(json.dumps(report, indent=1) + "\n")
