@@ -184,10 +184,6 @@ class _Listener:
         self.characters += sum(map(len, texts))
         return self._tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
 
-    def encode_batch_fast(self, texts: list[str], *, add_special_tokens: bool) -> list[Encoding]:
-        self.characters += sum(map(len, texts))
-        return self._tokenizer.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
-
 
 class TestHostileText:
     @pytest.mark.parametrize(
