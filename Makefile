@@ -60,8 +60,15 @@ bench: $(DEVELOPMENT) ## measure the shipped model: make bench [BENCH='latency s
 
 train: $(TRAINING) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
 	@test -n '$(TRAIN_DATA)' || { echo 'Say where the pairs are: make train TRAIN_DATA=<folder>; training/README.md tells how to get them'; exit 1; }
-	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --output build/training
-	$(BIN)/python -m training.train --lists build/training --output build/training/models
+	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --output build/training/first \
+	  --recipe training/first.yaml
+	$(BIN)/python -m training.train --lists build/training/first --output build/training/first/models \
+	  --recipe training/first.yaml
+	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --output build/training/second \
+	  --recipe training/second.yaml
+	$(BIN)/python -m training.train --lists build/training/second --output build/training/models \
+	  --recipe training/second.yaml --start build/training/first/models/ranklet-mini \
+	  --development build/training/first/development.npz
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay
 	rm -rf $(VENV) build dist src/ranklet.egg-info .hypothesis .*_cache

@@ -6,13 +6,23 @@ from numpy.typing import NDArray
 from .base import Vectors
 from .candidates import Candidates
 from .pairs import TrainingQuery
+from .passages import Passages
 from .recipe import ListSettings
 
 
 class ListMaker:
-    """Chooses documents and scores them as the teacher does."""
+    """Chooses passages and scores them as the teacher does."""
 
-    def __init__(self, vectors: Vectors, settings: ListSettings, *, size: int, seed: int) -> None:
+    def __init__(
+        self,
+        passages: Passages,
+        vectors: Vectors,
+        settings: ListSettings,
+        *,
+        size: int,
+        seed: int,
+    ) -> None:
+        self._passages = passages
         self._vectors = vectors
         self._settings = settings
         self._size = size
@@ -24,15 +34,18 @@ class ListMaker:
         """Choose a list for a query.
 
         Returns:
-            Places of documents, the positive first where there is one, int32; and the teacher's
+            Places of passages, the positive first where there is one, int32; and the teacher's
             scores of them, float32. Both of shape (documents in a list,).
         """
-        chosen = [query.document] if query.is_answered else []
-        taken = {query.document}
+        # Which passage of the document answers nobody said: the bi-encoder's best stands for it,
+        # and the others are left out.
+        own = self._passages.of(query.document)
+        chosen = [int(own[found.cosine[own].argmax()])] if query.is_answered else []
+        taken = set(own.tolist())
         shares = (self._settings.bm25, self._settings.bi_encoder)
         scale = self._size / self._settings.documents
         for best, share in zip((found.by_bm25, found.by_cosine), shares, strict=True):
-            others = self._without_same(best, query.document)
+            others = self._without_same(best, own)
             candidates = [int(place) for place in others if place not in taken]
             most = min(round(share * scale), self._size - len(chosen))
             chosen += self._random.permutation(candidates)[:most].tolist()
@@ -45,10 +58,12 @@ class ListMaker:
         documents = np.array(chosen, dtype=np.int32)
         return documents, self._teach(found, documents)
 
-    def _without_same(self, places: NDArray[np.int64], origin: int) -> NDArray[np.int64]:
+    def _without_same(self, places: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int64]:
         """Leave out what is so like the answer that calling it irrelevant would be wrong."""
-        cosines = self._vectors[places] @ self._vectors[origin]
-        others: NDArray[np.int64] = places[cosines <= self._settings.same_above]
+        cosines = self._vectors[places] @ self._vectors[own].T
+        others: NDArray[np.int64] = places[
+            cosines.max(axis=1, initial=-1) <= self._settings.same_above
+        ]
         return others
 
     def _teach(self, found: Candidates, documents: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -7,24 +7,27 @@ Each exit has a pooler and a classifier of its own and reads the first token, as
 from pathlib import Path
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 from transformers.models.bert.modeling_bert import BertLayer, BertPooler
 
-from .base import base_folder
+from .base import base_folder, load_base
 from .recipe import ModelSettings
 
 
 class _Head(nn.Module):
-    """What reads the first token: the base's pooler and a new classifier."""
+    """What reads the first token: the base's pooler and a classifier, new unless given."""
 
-    def __init__(self, base: BertModel) -> None:
+    def __init__(self, base: BertModel, classifier: nn.Linear | None) -> None:
         super().__init__()
         self.pooler = BertPooler(base.config)
         self.pooler.load_state_dict(cast("BertPooler", base.pooler).state_dict())
         self.classifier = nn.Linear(base.config.hidden_size, 1)
         nn.init.normal_(self.classifier.weight, std=base.config.initializer_range)
         nn.init.zeros_(self.classifier.bias)
+        if classifier is not None:
+            self.classifier.load_state_dict(classifier.state_dict())
 
     def forward(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.pooler(hidden))
@@ -34,13 +37,15 @@ class _Head(nn.Module):
 class FamilyEncoder(nn.Module):
     """Scores pairs at every exit."""
 
-    def __init__(self, base: BertModel, settings: ModelSettings) -> None:
+    def __init__(
+        self, base: BertModel, settings: ModelSettings, classifier: nn.Linear | None = None
+    ) -> None:
         super().__init__()
         self.exits = settings.exits
         self.config: BertConfig = base.config
         self.embeddings = base.embeddings
         self.layers = base.encoder.layer[: settings.layers]
-        self.heads = nn.ModuleDict({name: _Head(base) for name in settings.exits})
+        self.heads = nn.ModuleDict({name: _Head(base, classifier) for name in settings.exits})
         # They are 62 % of the weights, and the data shows only a part of the words.
         self.embeddings.word_embeddings.weight.requires_grad = False
         # What is fine-tuned for a few thousand steps only loses by it.
@@ -87,6 +92,14 @@ class FamilyEncoder(nn.Module):
         cast("BertPooler", model.bert.pooler).load_state_dict(head.pooler.state_dict())
         model.classifier.load_state_dict(head.classifier.state_dict())
         return model
+
+
+def load_family(settings: ModelSettings, start: Path | None) -> FamilyEncoder:
+    """Begin with the base, or with a model that ``save_member`` wrote."""
+    if start is None:
+        return FamilyEncoder(load_base(), settings)
+    model = BertForSequenceClassification.from_pretrained(start, dtype=torch.float32)
+    return FamilyEncoder(model.bert, settings, model.classifier)
 
 
 def save_member(model: BertForSequenceClassification, folder: Path) -> None:

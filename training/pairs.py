@@ -41,7 +41,7 @@ class TrainingQuery:
 
     text: str
     set: str
-    document: int
+    document: int | None
     """The place of the document that answers it or that it was taken out of."""
     is_answered: bool = True
     """Otherwise the document is no candidate: nobody said what answers."""
@@ -73,9 +73,7 @@ def read_pairs(folder: Path, recipe: Recipe) -> Pairs:
         chosen = [row for row in rows if _is_held_out(row)][:DEVELOPMENT_QUERIES]
         for row in (*kept, *chosen):
             places.setdefault(row.positive, len(places))
-        training += [
-            TrainingQuery(_as_typed(row.query, recipe), name, places[row.positive]) for row in kept
-        ]
+        training += [_training_query(row, name, places, recipe) for row in kept]
         development += [TrainingQuery(row.query, name, places[row.positive]) for row in chosen]
         sources = list(dict.fromkeys(row.positive for row in kept))
         training += _sentences(sources, places, name, recipe)
@@ -104,6 +102,13 @@ def _is_held_out(row: _Row) -> bool:
 
 def _order(text: str, seed: int) -> int:
     return crc32(text.encode(), seed)
+
+
+def _training_query(row: _Row, name: str, places: dict[str, int], recipe: Recipe) -> TrainingQuery:
+    text = _as_typed(row.query, recipe)
+    if _order(row.query, recipe.seed + 2) % 1000 < recipe.unlabelled_share * 1000:
+        return TrainingQuery(text, name, None, is_answered=False)
+    return TrainingQuery(text, name, places[row.positive])
 
 
 def _as_typed(query: str, recipe: Recipe) -> str:

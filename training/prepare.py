@@ -15,7 +15,8 @@ from .candidates import CandidateFinder
 from .list_maker import ListMaker
 from .lists import RankingLists
 from .pairs import read_pairs
-from .recipe import RECIPE, read_recipe
+from .passages import cut_passages
+from .recipe import read_recipe
 
 _T = TypeVar("_T")
 
@@ -31,9 +32,10 @@ def main() -> None:
     pairs = read_pairs(arguments.data, recipe)
     arguments.output.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer()
-    ids = tokenize(tokenizer, pairs.documents, at_most=_DOCUMENT_TOKENS)
+    passages = cut_passages(pairs.documents, recipe.passage_words)
+    ids = tokenize(tokenizer, passages.texts, at_most=_DOCUMENT_TOKENS)
     vectors = _embed(ids, "documents", arguments.device)
-    finder = CandidateFinder(pairs.documents, vectors, depth=recipe.lists.depth)
+    finder = CandidateFinder(passages.texts, vectors, depth=recipe.lists.depth)
     for name, queries, size in (
         ("development", pairs.development, _DEVELOPMENT_DOCUMENTS),
         ("training", pairs.training, recipe.lists.documents),
@@ -41,7 +43,7 @@ def main() -> None:
         texts = [query.text for query in queries]
         query_ids = tokenize(tokenizer, texts, at_most=_QUERY_TOKENS)
         found = finder.find(texts, _embed(query_ids, f"{name} queries", arguments.device))
-        maker = ListMaker(vectors, recipe.lists, size=size, seed=recipe.seed)
+        maker = ListMaker(passages, vectors, recipe.lists, size=size, seed=recipe.seed)
         rows = [
             maker.make(*row) for row in _shown(zip(queries, found, strict=True), name, len(texts))
         ]
@@ -56,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.prepare", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of SET.jsonl.gz files")
     parser.add_argument("--output", type=Path, required=True, help="folder to write lists to")
-    parser.add_argument("--recipe", type=Path, default=RECIPE, help="settings (%(default)s)")
+    parser.add_argument("--recipe", type=Path, required=True, help="settings of the run")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
 

@@ -1,10 +1,8 @@
-"""The settings of a run, read from ``recipe.yaml``."""
+"""The settings of a run, read from ``first.yaml`` or ``second.yaml``."""
 
 from pathlib import Path
 
 import msgspec
-
-RECIPE = Path(__file__).with_name("recipe.yaml")
 
 
 class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +25,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The optimisation; ``recipe.yaml`` explains each."""
+    """The optimisation; ``first.yaml`` explains each."""
 
     steps: int
     lists_in_step: int
@@ -49,12 +47,14 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pairs: dict[str, int]
     sentences: dict[str, int]
     keyword_share: float
+    unlabelled_share: float
+    passage_words: list[int]
     lists: ListSettings
     model: ModelSettings
     train: TrainSettings
 
 
-def read_recipe(path: Path = RECIPE) -> Recipe:
+def read_recipe(path: Path) -> Recipe:
     """Read the settings.
 
     Raises:

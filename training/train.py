@@ -17,14 +17,13 @@ from torch import Tensor
 
 from ranklet.evaluation.progress import progress_bars
 
-from .base import load_base
 from .batches import make_batches
 from .calibration import check_calibration, fit_line
 from .development import rank_quality, score
 from .lists import RankingLists, load_lists
 from .losses import Targets, family_loss
-from .model import FamilyEncoder, save_member
-from .recipe import RECIPE, TrainSettings, read_recipe
+from .model import FamilyEncoder, load_family, save_member
+from .recipe import TrainSettings, read_recipe
 
 _STEPS_TO_CHECKPOINT = 50
 _STEPS_TO_MEASURE = 600
@@ -148,8 +147,8 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     arguments.output.mkdir(parents=True, exist_ok=True)
     lists = load_lists(arguments.lists / "training.npz")
-    development = load_lists(arguments.lists / "development.npz")
-    encoder = FamilyEncoder(load_base(), recipe.model)
+    development = load_lists(arguments.development or arguments.lists / "development.npz")
+    encoder = load_family(recipe.model, arguments.start)
     trainer = Trainer(encoder, lists, recipe.train, seed=recipe.seed, device=arguments.device)
     _train(trainer, development, arguments.output)
     for name in recipe.model.exits:
@@ -202,7 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("--lists", type=Path, required=True, help="what prepare wrote")
     parser.add_argument("--output", type=Path, required=True, help="for checkpoints and models")
-    parser.add_argument("--recipe", type=Path, default=RECIPE, help="settings (%(default)s)")
+    parser.add_argument("--start", type=Path, help="model to go on from (the base)")
+    parser.add_argument("--development", type=Path, help="lists to choose by (those in --lists)")
+    parser.add_argument("--recipe", type=Path, required=True, help="settings of the run")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
 

@@ -10,11 +10,13 @@ from msgspec.structs import replace
 from training.candidates import CandidateFinder
 from training.list_maker import ListMaker
 from training.pairs import TrainingQuery, read_pairs
+from training.passages import cut_passages
 from training.recipe import read_recipe
 
 pytestmark = pytest.mark.torch
 
-RECIPE = replace(read_recipe(), pairs={"a": 200, "b": 10}, sentences={"a": 5}, keyword_share=0.5)
+FIRST = read_recipe(Path("training/first.yaml"))
+RECIPE = replace(FIRST, pairs={"a": 200, "b": 10}, sentences={"a": 5}, keyword_share=0.5)
 
 
 @pytest.fixture
@@ -58,6 +60,43 @@ def test_some_questions_become_keywords(folder: Path) -> None:
     assert not any("?" in text for text in keywords)
 
 
+def test_some_known_answers_are_not_used(folder: Path) -> None:
+    queries = read_pairs(folder, replace(RECIPE, unlabelled_share=0.5)).training
+    hidden = [query for query in queries if query.document is None]
+    assert 0.3 < len(hidden) / len(queries) < 0.7
+    assert not any(query.is_answered for query in hidden)
+
+
+def test_documents_are_cut_where_sentences_end() -> None:
+    text = "One two three. Four five! Six seven eight nine ten. Eleven"
+    passages = cut_passages([text, "Short"], [5])
+    assert passages.texts == [
+        "One two three. Four five!",
+        "Six seven eight nine ten.",
+        "Eleven",
+        "Short",
+    ]
+    assert passages.of(0).tolist() == [0, 1, 2]
+    assert passages.of(1).tolist() == [3]
+    assert passages.of(None).tolist() == []
+    assert cut_passages([text, "Short"], []).texts == [text, "Short"]
+
+
+def test_the_best_passage_of_the_answer_stands_for_it() -> None:
+    random = np.random.default_rng(2)
+    documents = [f"first {number}. second {number}." for number in range(30)]
+    passages = cut_passages(documents, [2])
+    vectors = random.normal(size=(60, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    (found,) = CandidateFinder(passages.texts, vectors, depth=20).find(["second"], vectors[9:10])
+    maker = ListMaker(passages, vectors, RECIPE.lists, size=8, seed=1)
+    chosen, _ = maker.make(TrainingQuery("second", "a", 4), found)
+    assert chosen[0] == 9
+    assert 8 not in chosen
+    alone = TrainingQuery("second", "a", None, is_answered=False)
+    assert any(9 in maker.make(alone, found)[0] for _ in range(20))
+
+
 def test_a_list_has_the_answer_first_and_nothing_like_it() -> None:
     random = np.random.default_rng(1)
     documents = [f"word{number} word{number % 7} shared" for number in range(60)]
@@ -68,7 +107,7 @@ def test_a_list_has_the_answer_first_and_nothing_like_it() -> None:
     (found,) = finder.find(["word9 shared"], vectors[9:10] + vectors[5:6])
     assert found.by_bm25[0] == 9
     assert {5, 9} <= set(found.by_cosine[:2].tolist())
-    maker = ListMaker(vectors, RECIPE.lists, size=8, seed=1)
+    maker = ListMaker(cut_passages(documents, []), vectors, RECIPE.lists, size=8, seed=1)
     chosen, teacher = maker.make(TrainingQuery("word9 shared", "a", 9), found)
     assert chosen[0] == 9
     assert 5 not in chosen

@@ -9,7 +9,7 @@ from training.batches import make_batches
 from training.development import rank_quality, score
 from training.lists import RankingLists, load_lists
 from training.losses import Targets, family_loss
-from training.model import FamilyEncoder
+from training.model import FamilyEncoder, load_family, save_member
 from training.recipe import ModelSettings, read_recipe
 from training.train import Trainer
 from transformers import BertModel
@@ -17,7 +17,7 @@ from transformers import BertModel
 pytestmark = pytest.mark.torch
 
 FAMILY = ModelSettings(layers=3, exits={"small": 1, "large": 3})
-SETTINGS = read_recipe().train
+SETTINGS = read_recipe(Path("training/first.yaml")).train
 
 
 def make_trainer(base: BertModel, lists: RankingLists) -> Trainer:
@@ -43,6 +43,16 @@ def test_each_exit_is_a_model_of_its_own(base: BertModel) -> None:
         found = member(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
         torch.testing.assert_close(found.squeeze(-1), logits[name], atol=1e-5, rtol=1e-5)
     assert not torch.allclose(logits["small"], logits["large"], atol=1e-2)
+
+
+def test_a_run_goes_on_from_a_model(base: BertModel, tmp_path: Path) -> None:
+    member = FamilyEncoder(base, FAMILY).member("large")
+    save_member(member, tmp_path)
+    found = load_family(ModelSettings(layers=3, exits={"large": 3}), tmp_path)
+    ids = torch.randint(1, 300, (4, 20))
+    types = (torch.arange(20) > 6).long().expand(4, 20)
+    wanted = member.float()(input_ids=ids, token_type_ids=types).logits
+    torch.testing.assert_close(found(ids, types)["large"], wanted.squeeze(-1), atol=1e-5, rtol=1e-5)
 
 
 def test_lists_come_back_as_they_were(lists: RankingLists, tmp_path: Path) -> None:
