@@ -137,7 +137,13 @@ def _build_variant(job: Job, name: str, recipe: Recipe, original: Original) -> V
     is_quantized = spec.precision == "int8"
     target = job.work.bundle / f"{name}.onnx"
     with job.stages.stage(f"Build {name}" + (f" ({recipe.name})" if is_quantized else "")):
-        paths = build_variant(spec, recipe, source=job.work.plain_graph, target=target)
+        paths = build_variant(
+            spec,
+            recipe,
+            window_tokens=job.checkpoint.window_tokens,
+            source=job.work.plain_graph,
+            target=target,
+        )
     report = _verify(job, spec, target, original)
     if not report.passed and spec.precision != "fp32" and job.request.allow_degraded:
         report = msgspec.structs.replace(report, degraded_allowed=True)

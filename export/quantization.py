@@ -11,6 +11,7 @@ from ranklet.runtime.manifest import Precision, ProcessorFamily
 from ranklet.runtime.sessions import EXACT_PRODUCTS
 
 from .graph_file import load_graph, save_graph
+from .masking import drop_padding_mask
 from .recipes import Recipe
 
 
@@ -52,20 +53,24 @@ VARIANTS: dict[str, VariantSpec] = {
 
 
 def build_variant(
-    spec: VariantSpec, recipe: Recipe, *, source: Path, target: Path
+    spec: VariantSpec, recipe: Recipe, *, window_tokens: int, source: Path, target: Path
 ) -> tuple[Path, ...]:
     """Make a variant's files.
 
     Args:
         spec: One of ``VARIANTS``.
         recipe: How to quantize, for int8.
+        window_tokens: The longest pair that will be scored.
         source: The plain fp32 graph; external data beside it.
         target: The ``.onnx`` file to write; external data goes beside it.
 
     Returns:
         The files written: the graph, then its external data if it has any.
     """
-    return _BUILDERS[spec.name](load_graph(source), recipe, target)
+    model = load_graph(source)
+    if spec.precision == "int8":  # for the CPU alone, where every pair is scored without padding
+        drop_padding_mask(model, window_tokens=window_tokens)
+    return _BUILDERS[spec.name](model, recipe, target)
 
 
 # On the CPU mapped weights pay. Measured on 4 MiniLM layers, resident memory after loading falls

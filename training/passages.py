@@ -23,7 +23,8 @@ class Passages:
         """Give the places of a document's passages; of none, none."""
         if document is None:
             return np.empty(0, dtype=np.int64)
-        return np.arange(self.starts[document], self.starts[document + 1])
+        first, end = self.starts[document : document + 2].tolist()
+        return np.arange(first, end, dtype=np.int64)
 
 
 def cut_passages(documents: Sequence[str], words: Sequence[int]) -> Passages:

@@ -34,6 +34,7 @@ _SIZES = {
     "deberta-v2": _WIDE | {"pooler_hidden_size": 128},
     "modernbert": _WIDE,
 }
+_WINDOW_TOKENS = 80
 _PRODUCTS = dict.fromkeys(_SIZES, 17) | {"deberta-v2": 25, "modernbert": 13}
 """3 layers have 6 each, the head one. Keys and values of the last layer are folded away, but for
 DeBERTa, which also projects positions; ModernBERT makes queries, keys and values in one product."""
@@ -104,7 +105,11 @@ def test_fp16_graph_stays_close(
 ) -> None:
     source = family_graph("bert", **_SIZES["bert"], initializer_range=0.1)
     (graph,) = build_variant(
-        VARIANTS["fp16"], RECIPES["token"], source=source, target=tmp_path / "fp16.onnx"
+        VARIANTS["fp16"],
+        RECIPES["token"],
+        window_tokens=_WINDOW_TOKENS,
+        source=source,
+        target=tmp_path / "fp16.onnx",
     )
     assert graph.stat().st_size < 0.6 * source.stat().st_size
     expected = logits(source, pairs)
@@ -121,6 +126,7 @@ def test_variants_are_built_alike_each_time(
         build_variant(
             VARIANTS[name],
             RECIPES["token"],
+            window_tokens=_WINDOW_TOKENS,
             source=source,
             target=tmp_path / folder / "graph.onnx",
         )
