@@ -55,6 +55,12 @@ def load_tokenizer() -> Tokenizer:
     return tokenizer
 
 
+def copy_tokenizer(folder: Path) -> None:
+    """Put the base's tokenizer beside a model's weights, which makes a folder of the hub's."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        (folder / name).write_bytes((base_folder() / name).read_bytes())
+
+
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str], *, at_most: int) -> list[Ids]:
     """Give each text's token ids, without special tokens, int32, shape (tokens,)."""
     found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 from transformers.models.bert.modeling_bert import BertLayer, BertPooler
 
-from .base import base_folder, load_base
+from .base import load_base
 from .recipe import ModelSettings
 
 
@@ -103,10 +103,8 @@ def load_family(settings: ModelSettings, start: Path | None) -> FamilyEncoder:
 
 
 def save_member(model: BertForSequenceClassification, folder: Path) -> None:
-    """Write weights as fp16 safetensors, with the base's tokenizer, as a folder of the hub's."""
+    """Write configuration and weights, these as fp16 safetensors; the tokenizer is the base's."""
     model.half().save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
-        (folder / name).write_bytes((base_folder() / name).read_bytes())
 
 
 def _apply(layer: BertLayer, asking: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:

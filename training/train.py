@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ranklet.evaluation.progress import progress_bars
 
+from .base import copy_tokenizer
 from .batches import make_batches
 from .calibration import check_calibration, fit_line
 from .development import rank_quality, score
@@ -193,6 +194,7 @@ def _finish(trainer: Trainer, name: str, development: RankingLists, folder: Path
     model = encoder.member(name)
     line.fold_into(model.classifier)
     save_member(model, folder)
+    copy_tokenizer(folder)
     (folder / "development.json").write_text(json.dumps(figures, indent=2) + "\n")
     print(f"{folder}: {figures['quality']}")
 
