@@ -60,15 +60,9 @@ bench: $(DEVELOPMENT) ## measure the shipped model: make bench [BENCH='latency s
 
 train: $(TRAINING) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
 	@test -n '$(TRAIN_DATA)' || { echo 'Say where the pairs are: make train TRAIN_DATA=<folder>; training/README.md tells how to get them'; exit 1; }
-	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --output build/training/first \
-	  --recipe training/first.yaml
-	$(BIN)/python -m training.train --lists build/training/first --output build/training/first/models \
-	  --recipe training/first.yaml
-	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --output build/training/second \
-	  --recipe training/second.yaml
-	$(BIN)/python -m training.train --lists build/training/second --output build/training/models \
-	  --recipe training/second.yaml --start build/training/first/models/ranklet-mini \
-	  --development build/training/first/development.npz
+	$(call training_run,first)
+	$(call training_run,second,$(call going_on_from,first))
+	$(call training_run,third,$(call going_on_from,second))
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay
 	rm -rf $(VENV) build dist src/ranklet.egg-info .hypothesis .*_cache
@@ -135,3 +129,13 @@ $(BIN)/python -c 'from importlib.metadata import version; \
   $(PIP) --constraint constraints/torch.txt torch \
     $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)); }
 endef
+
+# A run of training by its name, and the options of one that goes on from another's model.
+define training_run
+$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --recipe training/$(1).yaml \
+	  --output build/training/$(1)
+	$(BIN)/python -m training.train --lists build/training/$(1) --recipe training/$(1).yaml \
+	  --output build/training/$(1)/models $(2)
+endef
+going_on_from = --start build/training/$(1)/models/ranklet-mini \
+	  --development build/training/first/development.npz

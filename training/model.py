@@ -119,7 +119,9 @@ def _apply(layer: BertLayer, asking: Tensor, hidden: Tensor, mask: Tensor) -> Te
             (attention.value, hidden),
         )
     )
-    context = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    # Not torch's fused attention: on two cores, its backward pass makes a step 1.4 times as long.
+    weights = query * attention.attention_head_size**-0.5 @ key.transpose(-1, -2)
+    context = weights.masked_fill(~mask, -torch.inf).softmax(-1).to(value.dtype) @ value
     attended = layer.attention.output(context.transpose(1, 2).flatten(-2), asking)
     after: Tensor = layer.output(layer.intermediate(attended), attended)
     return after
