@@ -7,6 +7,7 @@ the unit is a batch of pairs of similar length.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -62,46 +63,8 @@ class Scorer(Protocol):
         ...
 
 
-class CpuScorer:
-    """Runs each pair alone, never padded."""
-
-    pairs_per_call = 1
-
-    def __init__(
-        self, session: ort.InferenceSession, encoder: Encoder, graph_inputs: Sequence[str]
-    ) -> None:
-        """Score with ``session``, whose inputs are named ``graph_inputs``."""
-        self.encoder = encoder
-        self._session = session
-        self._graph_inputs = graph_inputs
-
-    def score(
-        self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
-    ) -> DocumentScores:
-        """Score documents for a query, as ``Scorer`` says."""
-        started = time.perf_counter()
-        windows = [
-            self.encoder.encode_windows(query, document, max_windows=max_windows)
-            for document in documents
-        ]
-        encoded = time.perf_counter()
-        logits = [
-            max(_run(self._session, pair.feed(self._graph_inputs))[0] for pair in pairs)
-            for pairs in windows
-        ]
-        return DocumentScores(
-            np.array(logits, np.float32),
-            np.array([sum(len(pair.ids) for pair in pairs) for pairs in windows], np.int64),
-            _were_cut(windows),
-            encoded - started,
-            time.perf_counter() - encoded,
-        )
-
-
-class CudaScorer:
-    """Runs pairs of similar length together, padded to the longest of their batch."""
-
-    pairs_per_call = 256
+class _GraphScorer(ABC):
+    """What scorers share: encode windows, have pairs scored, keep each document's best."""
 
     def __init__(
         self, session: ort.InferenceSession, encoder: Encoder, graph_inputs: Sequence[str]
@@ -122,19 +85,43 @@ class CudaScorer:
         ]
         encoded = time.perf_counter()
         pairs = [pair for group in windows for pair in group]
+        logits = self._score_pairs(pairs)
+        starts = np.cumsum([0, *(len(group) for group in windows[:-1])])
+        return DocumentScores(
+            np.maximum.reduceat(logits, starts),
+            np.add.reduceat(np.array([len(pair.ids) for pair in pairs], np.int64), starts),
+            np.array([group[0].was_cut for group in windows], np.bool_),
+            encoded - started,
+            time.perf_counter() - encoded,
+        )
+
+    @abstractmethod
+    def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
+        """Give the logit of each pair, float32, shape (pairs,)."""
+
+
+class CpuScorer(_GraphScorer):
+    """Runs each pair alone, never padded."""
+
+    pairs_per_call = 1
+
+    def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
+        feeds = (pair.feed(self._graph_inputs) for pair in pairs)
+        return np.concatenate([_run(self._session, feed) for feed in feeds])
+
+
+class CudaScorer(_GraphScorer):
+    """Runs pairs of similar length together, padded to the longest of their batch."""
+
+    pairs_per_call = 256
+
+    def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
         lengths = np.array([len(pair.ids) for pair in pairs], np.int64)
         logits = np.empty(len(pairs), np.float32)
         for batch in batches_under_budget(lengths, _BATCH_TOKENS):
             feed = pad_pairs([pairs[int(index)] for index in batch], self._graph_inputs)
             logits[batch] = _run(self._session, feed)
-        starts = np.cumsum([0, *(len(group) for group in windows[:-1])])
-        return DocumentScores(
-            np.maximum.reduceat(logits, starts),
-            np.add.reduceat(lengths, starts),
-            _were_cut(windows),
-            encoded - started,
-            time.perf_counter() - encoded,
-        )
+        return logits
 
 
 def batches_under_budget(tokens: IntArray, budget: int) -> list[IntArray]:
@@ -166,10 +153,6 @@ def pad_pairs(pairs: Sequence[EncodedPair], graph_inputs: Sequence[str]) -> dict
         for name, values in feed.items():
             padded[name][row, : values.shape[1]] = values
     return padded
-
-
-def _were_cut(windows: Sequence[Sequence[EncodedPair]]) -> BoolArray:
-    return np.array([pairs[0].was_cut for pairs in windows], np.bool_)
 
 
 def _run(session: ort.InferenceSession, feed: dict[str, IntArray]) -> Float32Array:
