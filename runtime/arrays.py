@@ -6,3 +6,4 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.floating]

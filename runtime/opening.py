@@ -48,7 +48,9 @@ def _open_variant(folder: Path, manifest: Manifest, choice: Choice, processor: P
         )
         graph, *_ = [check_file(folder, file) for file in choice.variant.files]
         if choice.variant.processors == "cuda":
-            return CudaScorer(cuda_session(graph), tokenizer.result(), manifest.graph_inputs)
+            scorer = CudaScorer(cuda_session(graph), tokenizer.result(), manifest.graph_inputs)
+            scorer.warm_up(manifest.window_tokens)
+            return scorer
         # A variant for other processors gives the same scores here, if more slowly.
         options = {} if processor.has_dot_product else EXACT_PRODUCTS
         session = cpu_session(

@@ -1,9 +1,9 @@
 """Worker threads that share the pairs of all requests.
 
 Requests wait in one queue. A worker takes the first request, takes pairs from it (longest first),
-puts it back at the end and scores what it took: requests take turns pair by pair, so ten documents
-never wait behind a thousand. A request is in the queue once or in the hands of one worker, so its
-list of waiting pairs needs no lock.
+puts it back at the end and scores what it took: a pair, or some short ones that take no longer. So
+requests take turns, and ten documents never wait behind a thousand. A request is in the queue once
+or in the hands of one worker, so its list of waiting pairs needs no lock.
 """
 
 import threading
@@ -68,6 +68,7 @@ class _Request:
         self._documents = list(places)
         # Taken from the end: longest first, so that no long pair is left for one worker to finish.
         self._waiting = sorted(range(len(places)), key=lambda place: len(self._documents[place]))
+        self._lengths = [len(self._documents[place]) for place in self._waiting]
         self._logits = np.zeros(len(places), np.float32)
         self._tokens = np.zeros(len(places), np.int64)
         self._were_cut = np.zeros(len(places), np.bool_)
@@ -86,10 +87,11 @@ class _Request:
             self._times = StageTimes(started - self._submitted, time.perf_counter() - started)
         return self._query
 
-    def take(self, count: int) -> list[int]:
-        """Take up to ``count`` waiting pairs; only the worker that holds the request may."""
+    def take(self, scorer: Scorer, workers: int) -> list[int]:
+        """Take waiting pairs for a turn; only the worker that holds the request may."""
+        count = scorer.pairs_in_turn(self._lengths, workers=workers)
         taken = self._waiting[-count:][::-1]
-        del self._waiting[-count:]
+        del self._waiting[-count:], self._lengths[-count:]
         return taken
 
     @property
@@ -149,7 +151,10 @@ class Scheduler:
         self._lock = threading.Lock()
         threads = [
             threading.Thread(
-                target=_work, args=(self._queue, scorer), name=f"ranklet-{number}", daemon=True
+                target=_work,
+                args=(self._queue, scorer, workers),
+                name=f"ranklet-{number}",
+                daemon=True,
             )
             for number in range(workers)
         ]
@@ -190,13 +195,13 @@ class Scheduler:
 _CLOSED = "the reranker is closed"
 
 
-def _work(queue: _Queue, scorer: Scorer) -> None:
+def _work(queue: _Queue, scorer: Scorer, workers: int) -> None:
     while (request := queue.get()) is not None:
         if request.future.done():  # its caller has left
             continue
         try:
             query = request.prepare(scorer)
-            places = request.take(scorer.pairs_per_call)
+            places = request.take(scorer, workers)
             if request.is_waiting:
                 queue.put(request)
             request.score(places, query, scorer)

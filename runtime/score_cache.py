@@ -3,7 +3,7 @@
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -57,13 +57,11 @@ class ScoreCache:
 
 
 class CachedScorer:
-    """Asks a cache before a scorer that takes one pair a call.
+    """Asks a cache before a scorer whose scores depend on the pair alone.
 
     A key is a 256-bit digest of all that decides the score: the bundle and its variant, the tokens
     of the query, the text of the document, and how both are cut. Texts are not kept.
     """
-
-    pairs_per_call = 1
 
     def __init__(
         self, scorer: Scorer, cache: ScoreCache, manifest: Manifest, *, variant: str
@@ -75,26 +73,35 @@ class CachedScorer:
         identity = msgspec.json.encode((manifest, variant))
         self._identity = blake2b(identity, digest_size=32).digest()
 
+    def pairs_in_turn(self, lengths: Sequence[int], *, workers: int) -> int:
+        """Give what the scorer does: nothing may be known."""
+        return self._scorer.pairs_in_turn(lengths, workers=workers)
+
     def score(
         self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
     ) -> DocumentScores:
-        """Score a document for a query, as ``Scorer`` says."""
-        [document] = documents
-        key = self._key(query, document, max_windows)
-        known = self._cache.get(key)
-        if known is not None:
-            return DocumentScores(
-                np.array([known.logit], np.float32),
-                np.array([known.tokens], np.int64),
-                np.array([known.was_cut], np.bool_),
-                tokenization_seconds=0.0,
-                inference_seconds=0.0,
-                cached=1,
+        """Score documents for a query, as ``Scorer`` says."""
+        keys = [self._key(query, document, max_windows) for document in documents]
+        known = {key: score for key in keys if (score := self._cache.get(key)) is not None}
+        unknown = [place for place, key in enumerate(keys) if key not in known]
+        tokenization_seconds = inference_seconds = 0.0
+        if unknown:
+            scores = self._scorer.score(
+                query, [documents[place] for place in unknown], max_windows=max_windows
             )
-        scores = self._scorer.score(query, documents, max_windows=max_windows)
-        score = KnownScore(float(scores.logits[0]), int(scores.tokens[0]), bool(scores.were_cut[0]))
-        self._cache.put(key, score)
-        return scores
+            tokenization_seconds = scores.tokenization_seconds
+            inference_seconds = scores.inference_seconds
+            for key, score in zip((keys[place] for place in unknown), _each(scores), strict=True):
+                self._cache.put(key, score)
+                known[key] = score
+        return DocumentScores(
+            np.array([known[key].logit for key in keys], np.float32),
+            np.array([known[key].tokens for key in keys], np.int64),
+            np.array([known[key].was_cut for key in keys], np.bool_),
+            tokenization_seconds,
+            inference_seconds,
+            cached=len(keys) - len(unknown),
+        )
 
     def _key(self, query: EncodedQuery, document: str, max_windows: int) -> bytes:
         """Digest the parts one after the other, the document under a key made of the others."""
@@ -105,3 +112,9 @@ class CachedScorer:
         outer = blake2b(reading, key=digest.digest()).digest()
         text = document.encode("utf-8", "surrogatepass")
         return blake2b(text, digest_size=32, key=outer).digest()
+
+
+def _each(scores: DocumentScores) -> Iterator[KnownScore]:
+    columns = (scores.logits.tolist(), scores.tokens.tolist(), scores.were_cut.tolist())
+    for logit, tokens, was_cut in zip(*columns, strict=True):
+        yield KnownScore(logit, tokens, was_cut)

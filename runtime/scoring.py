@@ -1,26 +1,34 @@
 """Scorers: from one query and some documents to raw logits.
 
-On the CPU the unit of work is one pair at its own length. Padding costs more than batching gains,
+On the CPU the graph runs for one pair at its own length. Padding costs more than batching gains,
 and dynamic quantization takes one scale for a whole tensor, so that in a shared batch a score
 would change with its neighbours (https://github.com/microsoft/onnxruntime/issues/10111). On CUDA
-the unit is a batch of pairs of similar length.
+it runs for a batch of pairs of similar length.
 """
 
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
 import onnxruntime as ort
 
-from .arrays import BoolArray, Float32Array, IntArray
-from .errors import ScoringError
+from .arrays import BoolArray, Float32Array, FloatArray, IntArray
+from .errors import ProviderError, ScoringError
 from .tokenization import EncodedPair, EncodedQuery, Encoder
 
 _BATCH_TOKENS = 32_768
 """Padded tokens in a CUDA batch: 64 pairs of 512, enough to fill the device."""
+
+_CUDA_TURN_PAIRS = 256
+
+_CPU_TURN_PAIRS = 16
+_CPU_TURN_CHARACTERS = 800
+"""A turn on the CPU, unless one pair alone is longer: about 200 tokens, a few milliseconds. Workers
+that change hands for every short pair spend a tenth of their time waiting for each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +51,18 @@ class Scorer(Protocol):
     """Computes logits; safe to call from many threads."""
 
     encoder: Encoder
-    pairs_per_call: int
-    """The most documents that one call of ``score`` takes."""
+
+    def pairs_in_turn(self, lengths: Sequence[int], *, workers: int) -> int:
+        """Say how many of a request's waiting documents a worker should take at once.
+
+        Args:
+            lengths: Characters of each, ascending, at least one; they are taken from the end.
+            workers: How many share them.
+
+        Returns:
+            At least 1, at most all.
+        """
+        ...
 
     def score(
         self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
@@ -53,7 +71,7 @@ class Scorer(Protocol):
 
         Args:
             query: What the documents are for.
-            documents: At most ``pairs_per_call``.
+            documents: At least one.
             max_windows: A document longer than the model's window is scored by up to so many
                 overlapping windows, and the best of them counts.
 
@@ -99,29 +117,98 @@ class _GraphScorer(ABC):
     def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
         """Give the logit of each pair, float32, shape (pairs,)."""
 
+    def _run(self, feed: dict[str, IntArray]) -> Float32Array:
+        """Run the graph and give its logits, float32, shape (pairs,)."""
+        try:
+            output = self._infer(feed)
+        except Exception as error:  # onnxruntime raises many kinds, all from its own C++ module
+            shape = feed["input_ids"].shape
+            message = f"onnxruntime failed on a batch of shape {shape}: {error}"
+            raise ScoringError(message) from error
+        logits = output.reshape(-1).astype(np.float32, copy=False)
+        if not np.isfinite(logits).all():
+            message = (
+                "the graph gave a logit that is not a number; the bundle's weights are damaged"
+            )
+            raise ScoringError(message)
+        return logits
+
+    def _infer(self, feed: dict[str, IntArray]) -> FloatArray:
+        """Give what the graph does, of a floating dtype and ``pairs`` elements."""
+        output: FloatArray = self._session.run(None, feed)[0]
+        return output
+
 
 class CpuScorer(_GraphScorer):
     """Runs each pair alone, never padded."""
 
-    pairs_per_call = 1
+    def pairs_in_turn(self, lengths: Sequence[int], *, workers: int) -> int:
+        """Give so many that the turn is short and that enough is left for the other workers."""
+        most = max(1, min(_CPU_TURN_PAIRS, len(lengths) // (2 * workers)))
+        characters = accumulate(reversed(lengths[-most:]))
+        return max(1, sum(total <= _CPU_TURN_CHARACTERS for total in characters))
 
     def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
         feeds = (pair.feed(self._graph_inputs) for pair in pairs)
-        return np.concatenate([_run(self._session, feed) for feed in feeds])
+        return np.concatenate([self._run(feed) for feed in feeds])
 
 
 class CudaScorer(_GraphScorer):
     """Runs pairs of similar length together, padded to the longest of their batch."""
 
-    pairs_per_call = 256
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        encoder: Encoder,
+        graph_inputs: Sequence[str],
+        *,
+        device: str = "cuda",
+    ) -> None:
+        """Score with ``session``, which runs on the first of the devices called ``device``."""
+        super().__init__(session, encoder, graph_inputs)
+        self._device = device
+
+    def warm_up(self, window_tokens: int) -> None:
+        """Run the largest batch and the smallest: no request then waits for kernels and memory.
+
+        Args:
+            window_tokens: The longest pair.
+
+        Raises:
+            ProviderError: the device cannot, for instance because its memory is too small.
+        """
+        ids = np.zeros(window_tokens, np.int64)
+        pair = EncodedPair(ids, ids, was_cut=False)
+        try:
+            for pairs in (max(1, _BATCH_TOKENS // window_tokens), 1):
+                self._run(pad_pairs([pair] * pairs, self._graph_inputs))
+        except ScoringError as error:
+            message = f"the GPU cannot score the model's largest batch: {error}"
+            raise ProviderError(message) from error
+
+    def pairs_in_turn(self, lengths: Sequence[int], *, workers: int) -> int:  # noqa: ARG002
+        """Give enough to fill batches, whoever else waits."""
+        return min(_CUDA_TURN_PAIRS, len(lengths))
 
     def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
         lengths = np.array([len(pair.ids) for pair in pairs], np.int64)
         logits = np.empty(len(pairs), np.float32)
         for batch in batches_under_budget(lengths, _BATCH_TOKENS):
-            feed = pad_pairs([pairs[int(index)] for index in batch], self._graph_inputs)
-            logits[batch] = _run(self._session, feed)
+            logits[batch] = self._run(
+                pad_pairs([pairs[int(index)] for index in batch], self._graph_inputs)
+            )
         return logits
+
+    def _infer(self, feed: dict[str, IntArray]) -> FloatArray:
+        """Bind inputs that lie on the device, so that a worker copies its own beside a run."""
+        binding = self._session.io_binding()
+        for name, values in feed.items():
+            on_device = ort.OrtValue.ortvalue_from_numpy(values, self._device, 0)
+            binding.bind_ortvalue_input(name, on_device)
+        binding.bind_output(self._session.get_outputs()[0].name)
+        self._session.run_with_iobinding(binding)
+        output: FloatArray = binding.copy_outputs_to_cpu()[0]
+        return output
 
 
 def batches_under_budget(tokens: IntArray, budget: int) -> list[IntArray]:
@@ -153,17 +240,3 @@ def pad_pairs(pairs: Sequence[EncodedPair], graph_inputs: Sequence[str]) -> dict
         for name, values in feed.items():
             padded[name][row, : values.shape[1]] = values
     return padded
-
-
-def _run(session: ort.InferenceSession, feed: dict[str, IntArray]) -> Float32Array:
-    """Run the graph and give its logits, float32, shape (pairs,)."""
-    try:
-        output = session.run(None, feed)[0]
-    except Exception as error:  # onnxruntime raises many kinds, all from its own C++ module
-        message = f"onnxruntime failed on a batch of shape {feed['input_ids'].shape}: {error}"
-        raise ScoringError(message) from error
-    logits = output.reshape(-1).astype(np.float32, copy=False)
-    if not np.isfinite(logits).all():
-        message = "the graph gave a logit that is not a number; the bundle's weights are damaged"
-        raise ScoringError(message)
-    return logits

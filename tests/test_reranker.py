@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import ranklet
 from ranklet import RankedDocument, Reranker
-from ranklet.runtime.errors import ClosedError, InputError, ScoringError
+from ranklet.runtime.errors import ClosedError, InputError, ProviderError, ScoringError
 from ranklet.runtime.manifest import read_manifest
 from ranklet.runtime.processor import Processor
 from ranklet.runtime.scheduler import Scheduler
@@ -264,8 +264,6 @@ class TestClosing:
 class SlowScorer:
     """The real scorer behind a gate, so that tests decide when pairs are scored."""
 
-    pairs_per_call = 1
-
     def __init__(self) -> None:
         self.encoder: Encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
         self._scorer = CpuScorer(
@@ -273,6 +271,9 @@ class SlowScorer:
         )
         self.gate = threading.Event()
         self.seen: list[str] = []
+
+    def pairs_in_turn(self, lengths: Sequence[int], *, workers: int) -> int:
+        return self._scorer.pairs_in_turn(lengths, workers=workers)
 
     def score(
         self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
@@ -283,6 +284,10 @@ class SlowScorer:
             message = "asked to fail"
             raise ScoringError(message)
         return self._scorer.score(query, documents, max_windows=max_windows)
+
+
+def last_seen(scorer: SlowScorer, start: str) -> int:
+    return max(place for place, text in enumerate(scorer.seen) if text.startswith(start))
 
 
 @pytest.fixture
@@ -297,12 +302,22 @@ def slow() -> Iterator[tuple[Scheduler, SlowScorer]]:
 class TestScheduler:
     def test_requests_take_turns_pair_by_pair(self, slow: tuple[Scheduler, SlowScorer]) -> None:
         scheduler, scorer = slow
-        long = scheduler.submit("q", [f"long {number}" for number in range(100)])
-        short = scheduler.submit("q", [f"short {number}" for number in range(3)])
+        long = scheduler.submit("q", [f"long {number} " * 90 for number in range(100)])
+        short = scheduler.submit("q", [f"short {number} " * 90 for number in range(3)])
         scorer.gate.set()
         short.result(10)
-        place = max(place for place, text in enumerate(scorer.seen) if text.startswith("short"))
-        assert place <= 7
+        assert last_seen(scorer, "short") <= 7
+        assert len(long.result(10).logits) == 100
+
+    def test_a_turn_of_short_pairs_is_no_longer_than_that_of_a_long_one(
+        self, slow: tuple[Scheduler, SlowScorer]
+    ) -> None:
+        scheduler, scorer = slow
+        long = scheduler.submit("q", [f"long {number} " * 10 for number in range(100)])
+        short = scheduler.submit("q", ["short"])
+        scorer.gate.set()
+        short.result(10)
+        assert 1 < last_seen(scorer, "short") * len("long 00 " * 10) <= 1000
         assert len(long.result(10).logits) == 100
 
     def test_longest_first_within_a_request(self, slow: tuple[Scheduler, SlowScorer]) -> None:
@@ -338,6 +353,21 @@ class TestScheduler:
         assert len(sound.result(10).logits) == 2
 
 
+class TestTurns:
+    """How many pairs a worker takes at once."""
+
+    @given(st.lists(st.integers(0, 5000), min_size=1, max_size=80), st.integers(1, 8))
+    def test_are_short_and_leave_pairs_to_others(self, lengths: list[int], workers: int) -> None:
+        lengths.sort()
+        count = SlowScorer().pairs_in_turn(lengths, workers=workers)
+        assert 1 <= count <= max(1, len(lengths) // (2 * workers))
+        assert count == 1 or sum(lengths[-count:]) <= 800
+
+    def test_short_pairs_share_one(self) -> None:
+        assert SlowScorer().pairs_in_turn([80] * 100, workers=2) == 10
+        assert SlowScorer().pairs_in_turn([80] * 10, workers=2) == 2
+
+
 class TestCudaBatches:
     """The batches that CUDA runs, on the CPU: the arithmetic of padding needs no GPU."""
 
@@ -354,13 +384,23 @@ class TestCudaBatches:
         encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
         session = cpu_session(TINY / "fp32.onnx")
         query = encoder.encode_query(QUERY)
-        single, batched = (
-            kind(session, encoder, manifest.graph_inputs).score(query, DOCUMENTS, max_windows=3)
-            for kind in (CpuScorer, CudaScorer)
+        scorers = (
+            CpuScorer(session, encoder, manifest.graph_inputs),
+            CudaScorer(session, encoder, manifest.graph_inputs, device="cpu"),
         )
+        single, batched = (scorer.score(query, DOCUMENTS, max_windows=3) for scorer in scorers)
         np.testing.assert_allclose(batched.logits, single.logits, atol=1e-5)
         assert batched.tokens.tolist() == single.tokens.tolist()
         assert batched.were_cut.tolist() == single.were_cut.tolist()
+
+    def test_a_device_that_fails_to_warm_up_is_not_used(self) -> None:
+        manifest = read_manifest(TINY)
+        encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
+        session = cpu_session(TINY / "fp32.onnx")
+        CudaScorer(session, encoder, manifest.graph_inputs, device="cpu").warm_up(64)
+        unfed = CudaScorer(session, encoder, manifest.graph_inputs[:1], device="cpu")
+        with pytest.raises(ProviderError, match="cannot score the model's largest batch"):
+            unfed.warm_up(64)
 
     def test_rows_are_padded_at_the_end(self) -> None:
         encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
