@@ -48,7 +48,10 @@ def _quantiles(seconds: Sequence[float]) -> Quantiles:
 def score_pairs(graph: Path, feeds: Sequence[Mapping[str, IntArray]]) -> list[float]:
     """Give a graph's logit of every pair."""
     session = cpu_session(graph)
-    return [float(session.run(None, feed)[0].item()) for feed in feeds]
+    names = [value.name for value in session.get_inputs()]
+    return [
+        float(session.run(None, {name: feed[name] for name in names})[0].item()) for feed in feeds
+    ]
 
 
 def random_pair(

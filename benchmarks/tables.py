@@ -151,6 +151,85 @@ def service() -> str:
     )
 
 
+def recipes() -> str:
+    """Size, speed and agreement of int8 recipes, from the newest ``recipes-*.json``."""
+    path, report = _newest("recipes")
+    milliseconds: dict[str, Any] = report["milliseconds"]
+    lines = [
+        "| recipe | size | "
+        + " | ".join(f"{n} tokens" for n in milliseconds)
+        + " | tau | nDCG@10 |",
+        "|---|--:" + "|--:" * len(milliseconds) + "|--:|--:|",
+    ]
+    for name, quality in report["quality"].items():
+        speeds = (
+            f"{cases['fp32']['p50'] / cases[name]['p50']:.2f}" for cases in milliseconds.values()
+        )
+        lines.append(
+            f"| {name} | {quality['megabytes']:.0f} MB | {' | '.join(speeds)} |"
+            f" {quality['held_out_tau']:.3f} | {quality['held_out_ndcg_10']:.3f} |"
+        )
+    return "\n".join([*lines, "", _provenance(path, report)])
+
+
+def pruning() -> str:
+    """What first-token pruning gains, from the newest ``pruning-*.json``.
+
+    At most it saves a whole layer, which is half of what six layers take more than four.
+    """
+    path, report = _newest("pruning")
+    full = {case["case"]: case["full_ms"]["p50"] for case in report["cases"]}
+    lines = ["| layers, tokens, precision | times as fast | at most |", "|---|--:|--:|"]
+    for case in report["cases"]:
+        setting = case["case"].partition(", ")[2]
+        layer = (full[f"6 layers, {setting}"] - full[f"4 layers, {setting}"]) / 2
+        whole = full[case["case"]]
+        gain = whole / case["pruned_ms"]["p50"]
+        lines.append(f"| {case['case']} | {gain:.2f} | {whole / (whole - layer):.2f} |")
+    return "\n".join([*lines, "", _provenance(path, report)])
+
+
+_SHOWN_OPERATORS = 10
+
+
+def ceiling() -> str:
+    """Where the time of a pair goes by operator, from the newest ``ceiling-*.json``."""
+    path, report = _newest("ceiling")
+    lines = [
+        "| graph | operator | nodes | of the time | the products alone |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for name in ("int8, 128 tokens", "fp32, 128 tokens"):
+        case = report["cases"][name]
+        total = sum(node["microseconds"] for node in case["nodes"])
+        lines += [
+            f"| {name} | {operator} | {nodes} | {taken / total:.0%} |"
+            f" {f'{alone / total:.0%}' if alone else ''} |"
+            for operator, nodes, taken, alone in _by_operator(case["nodes"])[:_SHOWN_OPERATORS]
+        ]
+        lines.append(f"| {name} | all | | 100% | {case['of_the_ceiling']:.0%} |")
+    return "\n".join([*lines, "", _provenance(path, report)])
+
+
+def _by_operator(groups: list[dict[str, Any]]) -> list[tuple[str, int, float, float]]:
+    """Give operator, number, time and, for products, time alone: those that take most first."""
+    names = dict.fromkeys(group["operator"] for group in groups)
+    sums = [
+        (
+            name,
+            sum(group["nodes"] for group in groups if group["operator"] == name),
+            sum(group["microseconds"] for group in groups if group["operator"] == name),
+            sum(group["alone_microseconds"] or 0 for group in groups if group["operator"] == name),
+        )
+        for name in names
+    ]
+    return sorted(sums, key=lambda row: -row[2])
+
+
+def _provenance(path: Path, report: dict[str, Any]) -> str:
+    return f"`benchmarks/results/{path.name}`, by `{report['environment']['command']}`."
+
+
 def settings() -> str:
     """Every option of ``ranklet serve``, from its definition."""
     defaults = Settings()
@@ -175,6 +254,9 @@ TABLES = {
     "calibration": calibration,
     "kept": kept,
     "service": service,
+    "recipes": recipes,
+    "pruning": pruning,
+    "ceiling": ceiling,
     "settings": settings,
 }
 

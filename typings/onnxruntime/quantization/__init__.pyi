@@ -4,6 +4,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from onnx import ModelProto
 
 class QuantType(Enum):
@@ -22,6 +23,25 @@ def quantize_dynamic(
     op_types_to_quantize: Sequence[str] | None = None,
     per_channel: bool = False,
     reduce_range: bool = False,
+    weight_type: QuantType = ...,
+    nodes_to_quantize: Sequence[str] | None = None,
+    nodes_to_exclude: Sequence[str] | None = None,
+    use_external_data_format: bool = False,
+    extra_options: dict[str, Any] | None = None,
+) -> None: ...
+
+class CalibrationDataReader:
+    def get_next(self) -> dict[str, NDArray[Any]] | None: ...
+
+def quantize_static(
+    model_input: str | Path | ModelProto,
+    model_output: str | Path,
+    calibration_data_reader: CalibrationDataReader,
+    quant_format: QuantFormat = ...,
+    op_types_to_quantize: Sequence[str] | None = None,
+    per_channel: bool = False,
+    reduce_range: bool = False,
+    activation_type: QuantType = ...,
     weight_type: QuantType = ...,
     nodes_to_quantize: Sequence[str] | None = None,
     nodes_to_exclude: Sequence[str] | None = None,
