@@ -4,7 +4,8 @@
 
 Bare is what the graph alone takes for the same pairs, tokenized beforehand, one run after another
 on a session in a process of its own, divided by the workers. The reranker tokenizes, schedules and
-collects as well: a share of 1 would mean that all of this is free.
+collects as well: a share of 1 would mean that all of this is free. Two such processes at once,
+which share nothing but the machine, tell what the second core is worth.
 """
 
 import argparse
@@ -92,10 +93,16 @@ def _measure(bundle: Path, documents: Sequence[str], *, rounds: int) -> dict[str
     settings = (bundle, first.variant, first.manifest.window_tokens)
     seconds: dict[int, list[float]] = {workers: [] for workers in _WORKERS}
     bare: list[float] = []
+    at_once: list[float] = []
     context = get_context("spawn")
-    with ProcessPoolExecutor(1, context, _open_bare, settings) as pool:
+    with (
+        ProcessPoolExecutor(1, context, _open_bare, settings) as pool,
+        ProcessPoolExecutor(1, context, _open_bare, settings) as second_pool,
+    ):
         for _ in range(rounds + 1):
             bare.append(pool.submit(_bare_seconds, documents).result())
+            both = [one.submit(_bare_seconds, documents) for one in (pool, second_pool)]
+            at_once.append(max(future.result() for future in both))
             for workers, reranker in rerankers.items():
                 start = time.perf_counter()
                 reranker.score(QUERY, documents)
@@ -108,6 +115,7 @@ def _measure(bundle: Path, documents: Sequence[str], *, rounds: int) -> dict[str
     return {
         "bare_pairs_per_s": round(len(documents) / float(np.median(alone)), 1),
         **{f"of_bare_{n}_workers": _median(ratios[n]) for n in _WORKERS},
+        "of_bare_2_bare_processes": _median(alone / np.array(at_once[1:])),
         "times_faster_with_2_workers": _median(scaling),
     }
 

@@ -130,7 +130,8 @@ def service() -> str:
         ),
         "against the bare graph's own time for the same pairs, `mixed`": (
             f"{mixed['of_bare_2_workers']:.2f} times with 2 workers, "
-            f"{mixed['of_bare_1_workers']:.2f} with one"
+            f"{mixed['of_bare_1_workers']:.2f} with one; "
+            f"{mixed['of_bare_2_bare_processes']:.2f} for two bare graphs at once"
         ),
         "2 workers against 1, `mixed`": f"{mixed['times_faster_with_2_workers']:.2f} times",
         "process start to the first ranked answer": (

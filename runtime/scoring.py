@@ -104,10 +104,15 @@ class _GraphScorer(ABC):
         encoded = time.perf_counter()
         pairs = [pair for group in windows for pair in group]
         logits = self._score_pairs(pairs)
-        starts = np.cumsum([0, *(len(group) for group in windows[:-1])])
+        if not np.isfinite(logits).all():
+            message = "a logit is not a number; the bundle's weights are damaged"
+            raise ScoringError(message)
+        if len(pairs) > len(windows):
+            starts = np.cumsum([0, *(len(group) for group in windows[:-1])])
+            logits = np.maximum.reduceat(logits, starts)
         return DocumentScores(
-            np.maximum.reduceat(logits, starts),
-            np.add.reduceat(np.array([len(pair.ids) for pair in pairs], np.int64), starts),
+            logits,
+            np.array([sum(len(pair.ids) for pair in group) for group in windows], np.int64),
             np.array([group[0].was_cut for group in windows], np.bool_),
             encoded - started,
             time.perf_counter() - encoded,
@@ -125,13 +130,7 @@ class _GraphScorer(ABC):
             shape = feed["input_ids"].shape
             message = f"onnxruntime failed on a batch of shape {shape}: {error}"
             raise ScoringError(message) from error
-        logits = output.reshape(-1).astype(np.float32, copy=False)
-        if not np.isfinite(logits).all():
-            message = (
-                "the graph gave a logit that is not a number; the bundle's weights are damaged"
-            )
-            raise ScoringError(message)
-        return logits
+        return output.reshape(-1).astype(np.float32, copy=False)
 
     def _infer(self, feed: dict[str, IntArray]) -> FloatArray:
         """Give what the graph does, of a floating dtype and ``pairs`` elements."""

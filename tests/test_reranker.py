@@ -353,6 +353,19 @@ class TestScheduler:
         assert len(sound.result(10).logits) == 2
 
 
+def test_damaged_weights_fail_a_request(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(TINY / "fp32.onnx")
+    [offset] = [tensor for tensor in model.graph.initializer if tensor.name == "offset"]
+    offset.CopyFrom(onnx.numpy_helper.from_array(np.array(np.nan, np.float32), "offset"))
+    onnx.save(model, tmp_path / "damaged.onnx")
+    encoder = PairEncoder.from_file(TINY / "tokenizer.json", window_tokens=64)
+    session = cpu_session(tmp_path / "damaged.onnx")
+    scorer = CpuScorer(session, encoder, read_manifest(TINY).graph_inputs)
+    with pytest.raises(ScoringError, match="a logit is not a number"):
+        scorer.score(encoder.encode_query(QUERY), DOCUMENTS, max_windows=1)
+
+
 class TestTurns:
     """How many pairs a worker takes at once."""
 
