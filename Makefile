@@ -63,6 +63,7 @@ train: $(TRAINING) ## train the shipped models anew: make train TRAIN_DATA=<fold
 	$(call training_run,first)
 	$(call training_run,second,$(call going_on_from,first))
 	$(call training_run,third,$(call going_on_from,second))
+	$(call training_on,third,nano,$(call going_on_from,third) --teacher build/training/third/models/ranklet-mini)
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay
 	rm -rf $(VENV) build dist src/ranklet.egg-info .hypothesis .*_cache
@@ -134,8 +135,12 @@ endef
 define training_run
 $(BIN)/python -m training.prepare --data $(TRAIN_DATA) --recipe training/$(1).yaml \
 	  --output build/training/$(1)
-	$(BIN)/python -m training.train --lists build/training/$(1) --recipe training/$(1).yaml \
-	  --output build/training/$(1)/models $(2)
+	$(call training_on,$(1),$(1),$(2))
+endef
+# Training on the lists of one run by the recipe of another.
+define training_on
+$(BIN)/python -m training.train --lists build/training/$(1) --recipe training/$(2).yaml \
+	  --output build/training/$(2)/models $(3)
 endef
 going_on_from = --start build/training/$(1)/models/ranklet-mini \
 	  --development build/training/first/development.npz

@@ -102,6 +102,14 @@ def load_family(settings: ModelSettings, start: Path | None) -> FamilyEncoder:
     return FamilyEncoder(model.bert, settings, model.classifier)
 
 
+def load_teacher(folder: Path) -> FamilyEncoder:
+    """Load a cross-encoder with one exit, behind its last layer."""
+    model = BertForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    depth = model.config.num_hidden_layers
+    settings = ModelSettings(layers=depth, exits={"teacher": depth})
+    return FamilyEncoder(model.bert, settings, model.classifier)
+
+
 def save_member(model: BertForSequenceClassification, folder: Path) -> None:
     """Write configuration and weights, these as fp16 safetensors; the tokenizer is the base's."""
     model.half().save_pretrained(folder)

@@ -9,7 +9,7 @@ from zlib import crc32
 
 import msgspec
 
-from .recipe import Recipe
+from .recipe import ListRecipe
 
 HELD_OUT_SHARE = 20
 """One query in so many is kept from training, chosen by a checksum of its text."""
@@ -56,7 +56,7 @@ class Pairs:
     development: list[TrainingQuery]
 
 
-def read_pairs(folder: Path, recipe: Recipe) -> Pairs:
+def read_pairs(folder: Path, recipe: ListRecipe) -> Pairs:
     """Read ``SET.jsonl.gz`` of each set that the recipe names.
 
     Equal texts are one document. A query is held out by its checksum, and with it every other
@@ -104,14 +104,16 @@ def _order(text: str, seed: int) -> int:
     return crc32(text.encode(), seed)
 
 
-def _training_query(row: _Row, name: str, places: dict[str, int], recipe: Recipe) -> TrainingQuery:
+def _training_query(
+    row: _Row, name: str, places: dict[str, int], recipe: ListRecipe
+) -> TrainingQuery:
     text = _as_typed(row.query, recipe)
     if _order(row.query, recipe.seed + 2) % 1000 < recipe.unlabelled_share * 1000:
         return TrainingQuery(text, name, None, is_answered=False)
     return TrainingQuery(text, name, places[row.positive])
 
 
-def _as_typed(query: str, recipe: Recipe) -> str:
+def _as_typed(query: str, recipe: ListRecipe) -> str:
     """Turn some questions into the keywords that a person would type instead."""
     if not _QUESTION.match(query) or _order(query, 0) % 1000 >= recipe.keyword_share * 1000:
         return query
@@ -121,7 +123,7 @@ def _as_typed(query: str, recipe: Recipe) -> str:
 
 
 def _sentences(
-    sources: list[str], places: dict[str, int], name: str, recipe: Recipe
+    sources: list[str], places: dict[str, int], name: str, recipe: ListRecipe
 ) -> Iterator[TrainingQuery]:
     for text in sources[: recipe.sentences.get(name, 0)]:
         sentences = [

@@ -16,7 +16,7 @@ from .list_maker import ListMaker
 from .lists import RankingLists
 from .pairs import read_pairs
 from .passages import cut_passages
-from .recipe import read_recipe
+from .recipe import read_list_recipe
 
 _T = TypeVar("_T")
 
@@ -28,7 +28,7 @@ _DEVELOPMENT_DOCUMENTS = 24
 def main() -> None:
     """Read, embed, find candidates, write the lists."""
     arguments = _parser().parse_args()
-    recipe = read_recipe(arguments.recipe)
+    recipe = read_list_recipe(arguments.recipe)
     pairs = read_pairs(arguments.data, recipe)
     arguments.output.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer()

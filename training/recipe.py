@@ -1,4 +1,4 @@
-"""The settings of a run, read from ``first.yaml`` or ``second.yaml``."""
+"""The settings of a run, read from one of the YAML files beside."""
 
 from pathlib import Path
 
@@ -18,10 +18,12 @@ class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is kept of the base, and after which layer each model of the family ends."""
+    """What is kept of the model that the run begins with, and which models it makes."""
 
     layers: int
+    """The first ones, which are kept."""
     exits: dict[str, int]
+    """After how many of these each model ends, the deepest last."""
 
 
 class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,8 +42,8 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     averaging: float
 
 
-class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that a run depends on, beside the data."""
+class ListRecipe(msgspec.Struct, frozen=True):
+    """Everything that the lists depend on, beside the data."""
 
     seed: int
     pairs: dict[str, int]
@@ -50,14 +52,29 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unlabelled_share: float
     passage_words: list[int]
     lists: ListSettings
+
+
+class ModelRecipe(msgspec.Struct, frozen=True):
+    """Everything that the models depend on, beside the lists."""
+
+    seed: int
     model: ModelSettings
     train: TrainSettings
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Read the settings.
+def read_list_recipe(path: Path) -> ListRecipe:
+    """Read how lists are made.
 
     Raises:
-        msgspec.ValidationError: one is missing, unknown or of the wrong type.
+        msgspec.ValidationError: a setting is missing or of the wrong type.
     """
-    return msgspec.yaml.decode(path.read_bytes(), type=Recipe)
+    return msgspec.yaml.decode(path.read_bytes(), type=ListRecipe)
+
+
+def read_model_recipe(path: Path) -> ModelRecipe:
+    """Read how models are trained on lists.
+
+    Raises:
+        msgspec.ValidationError: a setting is missing or of the wrong type.
+    """
+    return msgspec.yaml.decode(path.read_bytes(), type=ModelRecipe)

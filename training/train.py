@@ -23,15 +23,18 @@ from .calibration import check_calibration, fit_line
 from .development import rank_quality, score
 from .lists import RankingLists, load_lists
 from .losses import Targets, family_loss
-from .model import FamilyEncoder, load_family, save_member
-from .recipe import TrainSettings, read_recipe
+from .model import FamilyEncoder, load_family, load_teacher, save_member
+from .recipe import TrainSettings, read_model_recipe
 
 _STEPS_TO_CHECKPOINT = 50
 _STEPS_TO_MEASURE = 600
 
 
 class Trainer:
-    """The state of a run: weights, their average, the optimiser, the step."""
+    """The state of a run: weights, their average, the optimiser, the step.
+
+    It runs where the encoder is; the teacher is there too.
+    """
 
     def __init__(
         self,
@@ -40,10 +43,11 @@ class Trainer:
         settings: TrainSettings,
         *,
         seed: int,
-        device: str,
+        teacher: FamilyEncoder | None = None,
     ) -> None:
-        self.encoder = encoder.to(device)
-        self.device = device
+        self.encoder = encoder
+        self._teacher = teacher
+        self.device = next(encoder.parameters()).device.type
         self.step = 0
         self.steps = settings.steps
         self._lists = lists
@@ -67,11 +71,9 @@ class Trainer:
             The loss.
         """
         chosen = self._chosen()
-        logits = self._score(chosen)
-        targets = Targets(
-            torch.from_numpy(self._lists.teacher[chosen]).to(self.device),
-            torch.from_numpy(self._lists.has_positive[chosen]).to(self.device),
-        )
+        logits = self._score(self.encoder, chosen)
+        has_positive = torch.from_numpy(self._lists.has_positive[chosen])
+        targets = Targets(self._teach(chosen), has_positive.to(self.device))
         loss = family_loss(logits, targets, self._settings)
         self._optimizer.zero_grad()
         loss.backward()
@@ -120,13 +122,20 @@ class Trainer:
         order = np.random.default_rng((self._seed, epoch)).permutation(count)
         return order[batch * size : (batch + 1) * size]
 
-    def _score(self, chosen: NDArray[np.int64]) -> dict[str, Tensor]:
+    def _teach(self, chosen: NDArray[np.int64]) -> Tensor:
+        """Score as the teacher does: a cross-encoder, or what the lists were prepared with."""
+        if self._teacher is None:
+            return torch.from_numpy(self._lists.teacher[chosen]).to(self.device)
+        with torch.no_grad():
+            return self._score(self._teacher, chosen)["teacher"]
+
+    def _score(self, encoder: FamilyEncoder, chosen: NDArray[np.int64]) -> dict[str, Tensor]:
         shape = self._lists.documents[chosen].shape
         parts: list[dict[str, Tensor]] = []
         places: list[NDArray[np.int64]] = []
         for batch in make_batches(self._lists, chosen, window=self._window()):
             with torch.autocast(self.device, torch.bfloat16):
-                parts.append(self.encoder(batch.ids.to(self.device), batch.types.to(self.device)))
+                parts.append(encoder(batch.ids.to(self.device), batch.types.to(self.device)))
             places.append(batch.places)
         back = torch.from_numpy(np.argsort(np.concatenate(places))).to(self.device)
         return {
@@ -144,13 +153,14 @@ class Trainer:
 def main() -> None:
     """Train, then write each model of the family with its figures on the development slice."""
     arguments = _parser().parse_args()
-    recipe = read_recipe(arguments.recipe)
+    recipe = read_model_recipe(arguments.recipe)
     torch.manual_seed(recipe.seed)
     arguments.output.mkdir(parents=True, exist_ok=True)
     lists = load_lists(arguments.lists / "training.npz")
     development = load_lists(arguments.development or arguments.lists / "development.npz")
-    encoder = load_family(recipe.model, arguments.start)
-    trainer = Trainer(encoder, lists, recipe.train, seed=recipe.seed, device=arguments.device)
+    encoder = load_family(recipe.model, arguments.start).to(arguments.device)
+    teacher = arguments.teacher and load_teacher(arguments.teacher).to(arguments.device)
+    trainer = Trainer(encoder, lists, recipe.train, seed=recipe.seed, teacher=teacher)
     _train(trainer, development, arguments.output)
     for name in recipe.model.exits:
         _finish(trainer, name, development, arguments.output / name)
@@ -204,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lists", type=Path, required=True, help="what prepare wrote")
     parser.add_argument("--output", type=Path, required=True, help="for checkpoints and models")
     parser.add_argument("--start", type=Path, help="model to go on from (the base)")
+    parser.add_argument("--teacher", type=Path, help="model to learn from (the lists' own teacher)")
     parser.add_argument("--development", type=Path, help="lists to choose by (those in --lists)")
     parser.add_argument("--recipe", type=Path, required=True, help="settings of the run")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -11,11 +11,11 @@ from training.candidates import CandidateFinder
 from training.list_maker import ListMaker
 from training.pairs import TrainingQuery, read_pairs
 from training.passages import cut_passages
-from training.recipe import read_recipe
+from training.recipe import read_list_recipe
 
 pytestmark = pytest.mark.torch
 
-FIRST = read_recipe(Path("training/first.yaml"))
+FIRST = read_list_recipe(Path("training/first.yaml"))
 RECIPE = replace(FIRST, pairs={"a": 200, "b": 10}, sentences={"a": 5}, keyword_share=0.5)
 
 

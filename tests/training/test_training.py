@@ -1,33 +1,35 @@
 """The family's exits, the steps of a run and going on after a kill."""
 
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace as struct_replace
 from training.batches import make_batches
 from training.development import rank_quality, score
 from training.lists import RankingLists, load_lists
 from training.losses import Targets, family_loss
-from training.model import FamilyEncoder, load_family, save_member
-from training.recipe import ModelSettings, read_recipe
+from training.model import FamilyEncoder, load_family, load_teacher, save_member
+from training.recipe import ModelSettings, read_model_recipe
 from training.train import Trainer
 from transformers import BertModel
 
 pytestmark = pytest.mark.torch
 
 FAMILY = ModelSettings(layers=3, exits={"small": 1, "large": 3})
-SETTINGS = read_recipe(Path("training/first.yaml")).train
+SETTINGS = read_model_recipe(Path("training/first.yaml")).train
 
 
-def make_trainer(base: BertModel, lists: RankingLists) -> Trainer:
-    from copy import deepcopy
-
-    from msgspec.structs import replace
-
-    settings = replace(SETTINGS, steps=6, lists_in_step=4, window=32, late_window=48)
+def make_trainer(
+    base: BertModel, lists: RankingLists, teacher: FamilyEncoder | None = None
+) -> Trainer:
+    settings = struct_replace(SETTINGS, steps=6, lists_in_step=4, window=32, late_window=48)
     torch.manual_seed(1)
-    return Trainer(FamilyEncoder(deepcopy(base), FAMILY), lists, settings, seed=3, device="cpu")
+    encoder = FamilyEncoder(deepcopy(base), FAMILY)
+    return Trainer(encoder, lists, settings, seed=3, teacher=teacher)
 
 
 def test_each_exit_is_a_model_of_its_own(base: BertModel) -> None:
@@ -95,6 +97,17 @@ def test_a_run_learns_what_the_teacher_says(base: BertModel, lists: RankingLists
     for _ in range(6):
         trainer.advance()
     assert loss() < before
+
+
+def test_a_model_may_be_the_teacher(base: BertModel, lists: RankingLists, tmp_path: Path) -> None:
+    save_member(FamilyEncoder(base, FAMILY).member("large"), tmp_path)
+    teacher = load_teacher(tmp_path)
+    # So short that no window cuts them.
+    lists = replace(lists, document_ids=[ids[:16] for ids in lists.document_ids])
+    with_its_scores = replace(lists, teacher=score(teacher, lists, device="cpu")["teacher"])
+    loss = make_trainer(base, lists, teacher).advance()
+    assert loss == pytest.approx(make_trainer(base, with_its_scores).advance(), rel=1e-3)
+    assert loss != pytest.approx(make_trainer(base, lists).advance(), rel=0.1)
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
