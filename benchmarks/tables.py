@@ -5,6 +5,8 @@ python benchmarks/tables.py latency
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ def latency() -> str:
     return "\n".join(lines)
 
 
-_SHIPPED = "ranklet-mini"
+_SHIPPED = ("ranklet-mini", "ranklet-nano")
 _COLLECTIONS = {
     "trec_dl19": "nDCG@10",
     "scifact": "nDCG@10",
@@ -54,22 +56,25 @@ _COLLECTIONS = {
 def quality() -> str:
     """Ranking quality by collection, from the newest ``quality-*.json``."""
     path, report = _newest("quality")
-    lines = [f"| collection | metric | BM25 | {_SHIPPED} |", "|---|---|--:|--:|"]
+    lines = [
+        f"| collection | metric | BM25 | {' | '.join(_SHIPPED)} |",
+        "|---|---|--:|" + "--:|" * len(_SHIPPED),
+    ]
     for collection, metric in _COLLECTIONS.items():
         rows = [row for row in report["rows"] if row["collection"] == collection]
         if not rows:
             continue
         values = {row["model"]: f"{row['quality'][metric]:.3f}" for row in rows}
-        first = values.get("first stage", "")
-        lines.append(f"| {collection} | {metric} | {first} | {values[_SHIPPED]} |")
+        cells = (values.get(name, "") for name in ("first stage", *_SHIPPED))
+        lines.append(f"| {collection} | {metric} | {' | '.join(cells)} |")
     lines += ["", f"All figures with intervals: `benchmarks/results/{path.name}`."]
     return "\n".join(lines)
 
 
-def calibration() -> str:
-    """What the shipped model's probabilities mean, from the newest ``quality-*.json``."""
+def calibration(model: str = "ranklet-mini") -> str:
+    """What a shipped model's probabilities mean, from the newest ``quality-*.json``."""
     path, report = _newest("quality")
-    found = report["development"][_SHIPPED]["calibration"]
+    found = report["development"][model]["calibration"]
     lines = [
         "| probability | documents | mean probability | relevant |",
         "|---|--:|--:|--:|",
@@ -88,9 +93,9 @@ def calibration() -> str:
     return "\n".join(lines)
 
 
-def kept() -> str:
+def kept(kind: str = "kept") -> str:
     """What quantized variants keep of fp32's quality, from the newest ``kept-*.json``."""
-    path, report = _newest("kept")
+    path, report = _newest(kind)
     rows = [row for row in report["rows"] + report["means"] if row["precision"] is not None]
     variants = [row["variant"] for row in report["means"] if row["against_first"]]
     lines = [
@@ -190,6 +195,23 @@ def pruning() -> str:
     return "\n".join([*lines, "", _provenance(path, report)])
 
 
+def family() -> str:
+    """How much faster the smaller model is, from the newest ``family-*.json``."""
+    path, report = _newest("family")
+    lines = [
+        "| pair length | variant | ranklet-mini, pairs/s | ranklet-nano, pairs/s | times as fast |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for workload, speeds in report["cases"].items():
+        for variant in ("fp32", "int8"):
+            mini, nano = (speeds[f"{name} {variant}"]["pairs_per_s"] for name in ("mini", "nano"))
+            lines.append(
+                f"| {workload} | {variant} | {mini['p50']:.0f} | {nano['p50']:.0f} |"
+                f" {nano['p50'] / mini['p50']:.2f} |"
+            )
+    return "\n".join([*lines, "", _provenance(path, report)])
+
+
 _SHOWN_OPERATORS = 10
 
 
@@ -249,11 +271,14 @@ def _newest(kind: str) -> tuple[Path, dict[str, Any]]:
     return path, json.loads(path.read_text())
 
 
-TABLES = {
+TABLES: dict[str, Callable[[], str]] = {
     "latency": latency,
     "quality": quality,
     "calibration": calibration,
+    "calibration-nano": partial(calibration, "ranklet-nano"),
     "kept": kept,
+    "kept-nano": partial(kept, "nano-kept"),
+    "family": family,
     "service": service,
     "recipes": recipes,
     "pruning": pruning,
