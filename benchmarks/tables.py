@@ -16,9 +16,9 @@ from ranklet.service.settings import Settings
 RESULTS = Path(__file__).parent / "results"
 
 
-def latency() -> str:
+def latency(on: str = "") -> str:
     """Speed by document length, from the newest ``latency-*.json``."""
-    path, report = _newest("latency")
+    path, report = _newest("latency", on)
     environment = report["environment"]
     sizes = report["sizes_bytes"]
     instructions = environment["instruction_sets"].partition(" with ")[2]
@@ -119,10 +119,10 @@ def _share(row: dict[str, Any]) -> str:
     return f"{against['kept']:.1%} ({low:.1%} to {high:.1%})"
 
 
-def service() -> str:
+def service(on: str = "") -> str:
     """What the service adds and takes, from the newest results of four benchmarks."""
     serving, lifecycle, fairness, bare = (
-        _newest(kind)[1] for kind in ("serving", "lifecycle", "fairness", "bare-graph")
+        _newest(kind, on)[1] for kind in ("serving", "lifecycle", "fairness", "bare-graph")
     )
     http = serving["http_against_in_process"]
     mixed = bare["cases"]["mixed"]
@@ -157,9 +157,9 @@ def service() -> str:
     )
 
 
-def recipes() -> str:
+def recipes(on: str = "") -> str:
     """Size, speed and agreement of int8 recipes, from the newest ``recipes-*.json``."""
-    path, report = _newest("recipes")
+    path, report = _newest("recipes", on)
     milliseconds: dict[str, Any] = report["milliseconds"]
     lines = [
         "| recipe | size | "
@@ -178,12 +178,12 @@ def recipes() -> str:
     return "\n".join([*lines, "", _provenance(path, report)])
 
 
-def pruning() -> str:
+def pruning(on: str = "") -> str:
     """What first-token pruning gains, from the newest ``pruning-*.json``.
 
     At most it saves a whole layer, which is half of what six layers take more than four.
     """
-    path, report = _newest("pruning")
+    path, report = _newest("pruning", on)
     full = {case["case"]: case["full_ms"]["p50"] for case in report["cases"]}
     lines = ["| layers, tokens, precision | times as fast | at most |", "|---|--:|--:|"]
     for case in report["cases"]:
@@ -195,9 +195,9 @@ def pruning() -> str:
     return "\n".join([*lines, "", _provenance(path, report)])
 
 
-def family() -> str:
+def family(on: str = "") -> str:
     """How much faster the smaller model is, from the newest ``family-*.json``."""
-    path, report = _newest("family")
+    path, report = _newest("family", on)
     lines = [
         "| pair length | variant | ranklet-mini, pairs/s | ranklet-nano, pairs/s | times as fast |",
         "|---|---|--:|--:|--:|",
@@ -215,9 +215,9 @@ def family() -> str:
 _SHOWN_OPERATORS = 10
 
 
-def ceiling() -> str:
+def ceiling(on: str = "") -> str:
     """Where the time of a pair goes by operator, from the newest ``ceiling-*.json``."""
-    path, report = _newest("ceiling")
+    path, report = _newest("ceiling", on)
     lines = [
         "| graph | operator | nodes | of the time | the products alone |",
         "|---|---|--:|--:|--:|",
@@ -266,31 +266,49 @@ def settings() -> str:
     return "\n".join(lines)
 
 
-def _newest(kind: str) -> tuple[Path, dict[str, Any]]:
-    path = max(RESULTS.glob(f"{kind}-*.json"))
-    return path, json.loads(path.read_text())
+def _newest(kind: str, on: str = "") -> tuple[Path, dict[str, Any]]:
+    """Give the newest results, of processors with the instruction set ``on`` where one is named."""
+    for path in sorted(RESULTS.glob(f"{kind}-*.json"), reverse=True):
+        report = json.loads(path.read_text())
+        if on in report["environment"].get("instruction_sets", ""):
+            return path, report
+    message = f"no {kind}-*.json in {RESULTS} was made on a processor with {on}"
+    raise FileNotFoundError(message)
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "latency": latency,
     "quality": quality,
     "calibration": calibration,
     "calibration-nano": partial(calibration, "ranklet-nano"),
     "kept": kept,
     "kept-nano": partial(kept, "nano-kept"),
+    "settings": settings,
+}
+
+SPEEDS: dict[str, Callable[[str], str]] = {
+    "latency": latency,
     "family": family,
     "service": service,
     "recipes": recipes,
     "pruning": pruning,
     "ceiling": ceiling,
-    "settings": settings,
 }
+"""Tables of what differs between processors."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Print a table for the README.")
-    parser.add_argument("table", choices=TABLES)
-    print(TABLES[parser.parse_args().table]())
+    parser.add_argument("table", choices=(*TABLES, *SPEEDS))
+    parser.add_argument(
+        "--on",
+        default="",
+        help="instruction set of the processor, as vnni or avx2; any if not given",
+    )
+    arguments = parser.parse_args()
+    if arguments.table in SPEEDS:
+        print(SPEEDS[arguments.table](arguments.on))
+    else:
+        print(TABLES[arguments.table]())
 
 
 if __name__ == "__main__":
