@@ -15,8 +15,6 @@ from environment import describe_environment
 from ranklet import Reranker
 from ranklet.runtime.measurement import SEED, make_workloads, measure
 
-_VARIANTS = ("fp32", "int8")
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the speed of two shipped models.")
@@ -26,11 +24,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--output", type=Path, help="write the quantiles there, as JSON")
     arguments = parser.parse_args()
+    with Reranker.open(arguments.mini) as reranker:
+        variants = ("fp32", reranker.variant)  # and the one for this processor
     with ExitStack() as stack:
         rerankers = {
             f"{name} {variant}": stack.enter_context(Reranker.open(folder, variant=variant))
             for name, folder in (("mini", arguments.mini), ("nano", arguments.nano))
-            for variant in _VARIANTS
+            for variant in variants
         }
         first = next(iter(rerankers.values()))
         cases = {

@@ -44,7 +44,8 @@ def latency(on: str = "") -> str:
     return "\n".join(lines)
 
 
-_SHIPPED = ("ranklet-mini", "ranklet-nano")
+_SHIPPED = {"ranklet-mini": "quality", "ranklet-nano": "nano-quality"}
+"""Models, and where their figures are."""
 _COLLECTIONS = {
     "trec_dl19": "nDCG@10",
     "scifact": "nDCG@10",
@@ -54,26 +55,30 @@ _COLLECTIONS = {
 
 
 def quality() -> str:
-    """Ranking quality by collection, from the newest ``quality-*.json``."""
-    path, report = _newest("quality")
+    """Ranking quality of the shipped models by collection, from the newest results of each."""
     lines = [
         f"| collection | metric | BM25 | {' | '.join(_SHIPPED)} |",
         "|---|---|--:|" + "--:|" * len(_SHIPPED),
     ]
+    found = [_newest(kind) for kind in _SHIPPED.values()]
+    rows = [row for _, report in found for row in report["rows"]]
     for collection, metric in _COLLECTIONS.items():
-        rows = [row for row in report["rows"] if row["collection"] == collection]
-        if not rows:
-            continue
-        values = {row["model"]: f"{row['quality'][metric]:.3f}" for row in rows}
-        cells = (values.get(name, "") for name in ("first stage", *_SHIPPED))
-        lines.append(f"| {collection} | {metric} | {' | '.join(cells)} |")
-    lines += ["", f"All figures with intervals: `benchmarks/results/{path.name}`."]
+        values = {
+            row["model"]: f"{row['quality'][metric]:.3f}"
+            for row in rows
+            if row["collection"] == collection
+        }
+        if values:
+            cells = (values.get(name, "") for name in ("first stage", *_SHIPPED))
+            lines.append(f"| {collection} | {metric} | {' | '.join(cells)} |")
+    names = ", ".join(f"`benchmarks/results/{path.name}`" for path, _ in found)
+    lines += ["", f"In fp32; all figures with intervals: {names}."]
     return "\n".join(lines)
 
 
 def calibration(model: str = "ranklet-mini") -> str:
     """What a shipped model's probabilities mean, from the newest ``quality-*.json``."""
-    path, report = _newest("quality")
+    path, report = _newest(_SHIPPED[model])
     found = report["development"][model]["calibration"]
     lines = [
         "| probability | documents | mean probability | relevant |",
@@ -157,6 +162,21 @@ def service(on: str = "") -> str:
     )
 
 
+def scaling(on: str = "") -> str:
+    """The reranker against its bare graph, and two workers against one, by workload."""
+    path, report = _newest("bare-graph", on)
+    lines = [
+        "| workload | of the bare graph, 1 worker | 2 workers | 2 workers against 1 |",
+        "|---|--:|--:|--:|",
+        *(
+            f"| {name} | {case['of_bare_1_workers']:.2f} | {case['of_bare_2_workers']:.2f} "
+            f"| {case['times_faster_with_2_workers']:.2f} |"
+            for name, case in report["cases"].items()
+        ),
+    ]
+    return "\n".join([*lines, "", _provenance(path, report)])
+
+
 def recipes(on: str = "") -> str:
     """Size, speed and agreement of int8 recipes, from the newest ``recipes-*.json``."""
     path, report = _newest("recipes", on)
@@ -202,8 +222,9 @@ def family(on: str = "") -> str:
         "| pair length | variant | ranklet-mini, pairs/s | ranklet-nano, pairs/s | times as fast |",
         "|---|---|--:|--:|--:|",
     ]
+    variants = dict.fromkeys(name.partition(" ")[2] for name in report["sizes_bytes"])
     for workload, speeds in report["cases"].items():
-        for variant in ("fp32", "int8"):
+        for variant in variants:
             mini, nano = (speeds[f"{name} {variant}"]["pairs_per_s"] for name in ("mini", "nano"))
             lines.append(
                 f"| {workload} | {variant} | {mini['p50']:.0f} | {nano['p50']:.0f} |"
@@ -222,7 +243,7 @@ def ceiling(on: str = "") -> str:
         "| graph | operator | nodes | of the time | the products alone |",
         "|---|---|--:|--:|--:|",
     ]
-    for name in ("int8, 128 tokens", "fp32, 128 tokens"):
+    for name in (name for name in report["cases"] if name.endswith(" 128 tokens")):
         case = report["cases"][name]
         total = sum(node["microseconds"] for node in case["nodes"])
         lines += [
@@ -289,6 +310,7 @@ SPEEDS: dict[str, Callable[[str], str]] = {
     "latency": latency,
     "family": family,
     "service": service,
+    "scaling": scaling,
     "recipes": recipes,
     "pruning": pruning,
     "ceiling": ceiling,
