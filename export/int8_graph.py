@@ -84,6 +84,7 @@ class _Quantizer:
         self.matrix_products = 0
         self._weights = _large_matrices(model.graph)
         self._quantized: dict[str, tuple[str, str]] = {}
+        self._read = set[str]()
         self._writer = writer
         self._weight_bits = weight_bits
         self._narrowing_products = narrowing_products
@@ -123,6 +124,7 @@ class _Quantizer:
 
     def _add_product(self, node: NodeProto) -> None:
         weights, scales = self._quantize_weights(node)
+        weights = self._alone(weights, node.output[0])
         if self._activations.is_single_row(node.input[0]):
             self._add_row_product(node, weights, scales)
         else:
@@ -140,8 +142,8 @@ class _Quantizer:
     def _add_token_product(self, node: NodeProto, weights: str, scales: str) -> None:
         tokens = self._activations.quantize(node.input[0])
         one = self._writer.constant(1.0, np.float32, "one")
-        inputs = [tokens.integers, weights, one, scales, tokens.zero]
         output = node.output[0]
+        inputs = [tokens.integers, weights, one, scales, tokens.zero]
         unscaled = self._writer.node(
             "MatMulIntegerToFloat", inputs, f"{output}/unscaled", domain=MICROSOFT
         )
@@ -150,6 +152,18 @@ class _Quantizer:
         nodes = [helper.make_node("Mul", [unscaled, tokens.scales], [product], node.name)]
         nodes += [helper.make_node("Add", [product, name], [output]) for name in bias]
         self._writer.nodes.extend(nodes)
+
+    def _alone(self, weights: str, output: str) -> str:
+        """Give shared weights as a tensor of its own for each product, folded at load.
+
+        Where x86 cannot sum 8-bit products exactly, onnxruntime 1.32 converts the weights of each
+        product, and fails on those that it has converted for another.
+        """
+        if weights not in self._read:
+            self._read.add(weights)
+            return weights
+        same_shape = self._writer.indices([0, 0])
+        return self._writer.node("Reshape", [weights, same_shape], f"{output}/weights")
 
     def _is_rearranged(self, node: NodeProto) -> bool:
         """Whether ``node`` gives weights another shape, see ``single_query``."""

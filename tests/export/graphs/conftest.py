@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ranklet.export.quiet import quiet_libraries
+from ranklet.runtime.sessions import EXACT_PRODUCTS, cpu_settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -144,9 +145,7 @@ def logits() -> Logits:
     def run(graph: Path | bytes, feeds: Sequence[Feed]) -> NDArray[np.float32]:
         import onnxruntime as ort
 
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
+        options = cpu_settings(EXACT_PRODUCTS)  # of no effect where the processor does it anyway
         session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         names = [value.name for value in session.get_inputs()]
         outputs = [session.run(None, {name: feed[name] for name in names})[0] for feed in feeds]

@@ -16,6 +16,8 @@ from ranklet.export.pruning import prune_to_first_token
 from ranklet.export.quantization import VARIANTS, build_variant
 from ranklet.export.recipes import RECIPES
 from ranklet.export.verification import MAX_DIFFERENCE_FP16, rank_agreement
+from ranklet.runtime.processor import detect_processor
+from ranklet.runtime.sessions import EXACT_PRODUCTS, cpu_settings
 
 Feed = dict[str, NDArray[np.int64]]
 FamilyGraph = Callable[..., Path]
@@ -59,6 +61,8 @@ def pairs() -> list[Feed]:
 def test_int8_graph_ranks_as_the_original(
     family: str, family_graph: FamilyGraph, pairs: list[Feed], logits: Logits
 ) -> None:
+    if family == "albert" and not detect_processor().has_dot_product:
+        pytest.skip("onnxruntime 1.32 cannot convert weights that layers share, see int8_graph")
     source = family_graph(family, **_SIZES[family], initializer_range=0.1)
     model = onnx.load(source)
     prune_to_first_token(model)
@@ -174,7 +178,10 @@ def _product(*, gelu: bool = False, opset: int = 18) -> onnx.ModelProto:
 def _run(model: onnx.ModelProto, activations: NDArray[np.float32]) -> NDArray[np.float32]:
     import onnxruntime as ort
 
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    exact = cpu_settings(EXACT_PRODUCTS)  # of no effect where the processor does it anyway
+    session = ort.InferenceSession(
+        model.SerializeToString(), exact, providers=["CPUExecutionProvider"]
+    )
     output: NDArray[np.float32] = session.run(None, {"activations": activations})[0]
     return output
 
