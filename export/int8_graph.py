@@ -84,7 +84,7 @@ class _Quantizer:
         self.matrix_products = 0
         self._weights = _large_matrices(model.graph)
         self._quantized: dict[str, tuple[str, str]] = {}
-        self._read = set[str]()
+        self._last_read: dict[str, str] = {}
         self._writer = writer
         self._weight_bits = weight_bits
         self._narrowing_products = narrowing_products
@@ -157,13 +157,15 @@ class _Quantizer:
         """Give shared weights as a tensor of its own for each product, folded at load.
 
         Where x86 cannot sum 8-bit products exactly, onnxruntime 1.32 converts the weights of each
-        product, and fails on those that it has converted for another.
+        product, and fails on those that it has converted for another. Each tensor is made of the
+        one before, since equal nodes would be merged into one.
         """
-        if weights not in self._read:
-            self._read.add(weights)
-            return weights
-        same_shape = self._writer.indices([0, 0])
-        return self._writer.node("Reshape", [weights, same_shape], f"{output}/weights")
+        name = weights
+        if weights in self._last_read:
+            inputs = [self._last_read[weights], self._writer.indices([0, 0])]  # the same shape
+            name = self._writer.node("Reshape", inputs, f"{output}/weights")
+        self._last_read[weights] = name
+        return name
 
     def _is_rearranged(self, node: NodeProto) -> bool:
         """Whether ``node`` gives weights another shape, see ``single_query``."""

@@ -16,7 +16,6 @@ from ranklet.export.pruning import prune_to_first_token
 from ranklet.export.quantization import VARIANTS, build_variant
 from ranklet.export.recipes import RECIPES
 from ranklet.export.verification import MAX_DIFFERENCE_FP16, rank_agreement
-from ranklet.runtime.processor import detect_processor
 from ranklet.runtime.sessions import EXACT_PRODUCTS, cpu_settings
 
 Feed = dict[str, NDArray[np.int64]]
@@ -61,8 +60,6 @@ def pairs() -> list[Feed]:
 def test_int8_graph_ranks_as_the_original(
     family: str, family_graph: FamilyGraph, pairs: list[Feed], logits: Logits
 ) -> None:
-    if family == "albert" and not detect_processor().has_dot_product:
-        pytest.skip("onnxruntime 1.32 cannot convert weights that layers share, see int8_graph")
     source = family_graph(family, **_SIZES[family], initializer_range=0.1)
     model = onnx.load(source)
     prune_to_first_token(model)
