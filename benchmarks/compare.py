@@ -4,8 +4,9 @@
 
 Makes an environment for each peer below build/peers, and from the checkpoint what the peers read,
 with their own tools; both are kept for the next run. Then each peer's settings are tried on every
-workload, and at last the peers take turns, at their defaults and at their best settings. Set
-TORCH_INDEX_URL to take torch from another index, for instance the one of CPU builds.
+workload, and at last the peers take turns, at their defaults and at their best settings;
+``--settings-of`` repeats the last part alone. Set TORCH_INDEX_URL to take torch from another index,
+for instance the one of CPU builds.
 """
 
 import argparse
@@ -46,10 +47,18 @@ def main() -> None:
     texts = make_workloads()
     race = Race(texts, Path(sys.executable))
     race.absent += [Absent(f"{name} files", "", reason) for name, reason in failures.items()]
-    runners = [r for peer in choose_peers(arguments, manifest) for r in sweep(race, peer)]
-    references = score_references(quality, arguments.model)
-    print("comparing scores with torch", flush=True)
-    qualities = race.judge(runners, references, quality)
+    peers = choose_peers(arguments, manifest)
+    if arguments.settings_of:
+        earlier = msgspec.json.decode(arguments.settings_of.read_bytes(), type=Comparison)
+        race.absent = earlier.absent
+        runners = [runner for peer in peers for runner in race.recall(peer, earlier)]
+        qualities, quality_pairs = earlier.qualities, earlier.quality_pairs
+    else:
+        runners = [runner for peer in peers for runner in sweep(race, peer)]
+        references = score_references(quality, arguments.model)
+        print("comparing scores with torch", flush=True)
+        qualities = race.judge(runners, references, quality)
+        quality_pairs = len(references.as_trained)
     deadline = arguments.started + 60 * arguments.minutes
     seconds = race.run(
         runners,
@@ -64,7 +73,7 @@ def main() -> None:
         variants={name: manifest.variants[name].recipe for name in arguments.variants},
         workers=arguments.workers,
         seed=SEED,
-        quality_pairs=len(references.as_trained),
+        quality_pairs=quality_pairs,
         workloads=describe_workloads(texts, arguments.model),
         rounds=race.rounds,
         entries=make_entries(runners, seconds, texts),
@@ -89,6 +98,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", default=["int8", "fp32"], metavar="NAME")
     parser.add_argument("--workers", type=int, default=usable_cores(), metavar="N")
     parser.add_argument("--peers", nargs="+", metavar="WORD", help="those whose names hold a word")
+    parser.add_argument(
+        "--settings-of",
+        type=Path,
+        metavar="FILE",
+        help="results of this machine: try no settings, repeat the rounds with those found there",
+    )
     parser.add_argument("--rounds", type=int, default=25, metavar="N", help="at most")
     parser.add_argument(
         "--minutes", type=float, default=8, help="end the rounds when so long has passed in all"

@@ -14,7 +14,7 @@ from .environments import BuildError, build_environment
 from .lineup import Peer, Setting
 from .process import PeerError, PeerProcess, Texts
 from .quality import Quality, References
-from .record import Absent, Entry, Role, Trial
+from .record import Absent, Comparison, Entry, Role, Trial
 
 SWEEP_ROUNDS = 2
 """The first also warms up; the least time counts."""
@@ -65,6 +65,18 @@ class Race:
             for (name, workload), least in seconds.items()
             if name in settings
         ]
+        return _choose(peer, settings, seconds, list(self.texts))
+
+    def recall(self, peer: Peer, earlier: Comparison) -> list[Runner]:
+        """Give those that took part in an earlier comparison, by what was tried then."""
+        trials = [trial for trial in earlier.sweep if trial.peer == peer.name]
+        if not trials:
+            return []
+        seconds = {(trial.setting, trial.workload): trial.seconds for trial in trials}
+        settings = {s.name: s for s in (peer.default, *peer.extra, *peer.sweep)}
+        settings = {name: s for name, s in settings.items() if name in {n for n, _ in seconds}}
+        self.trials += trials
+        self.versions[peer.name] = earlier.peer_versions[peer.name]
         return _choose(peer, settings, seconds, list(self.texts))
 
     def run(
