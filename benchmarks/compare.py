@@ -5,8 +5,8 @@
 Makes an environment for each peer below build/peers, and from the checkpoint what the peers read,
 with their own tools; both are kept for the next run. Then each peer's settings are tried on every
 workload, and at last the peers take turns, at their defaults and at their best settings;
-``--settings-of`` repeats the last part alone. Set TORCH_INDEX_URL to take torch from another index,
-for instance the one of CPU builds.
+``--settings-of`` takes the settings that an earlier run found. Set TORCH_INDEX_URL to take torch
+from another index, for instance the one of CPU builds.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from environment import RESULTS, ROOT, describe_environment, processor_model
 from peers.environments import BuildError, build_environment, make_models
 from peers.lineup import REFERENCE, Peer, make_ours, make_peers
 from peers.process import PeerProcess, Texts
-from peers.quality import WINDOW_TOKENS, References
+from peers.quality import WINDOW_TOKENS, Quality, References
 from peers.race import Race, Runner, make_entries
 from peers.record import Absent, Comparison, Workload
 
@@ -48,17 +48,14 @@ def main() -> None:
     race = Race(texts, Path(sys.executable))
     race.absent += [Absent(f"{name} files", "", reason) for name, reason in failures.items()]
     peers = choose_peers(arguments, manifest)
-    if arguments.settings_of:
-        earlier = msgspec.json.decode(arguments.settings_of.read_bytes(), type=Comparison)
-        race.absent = earlier.absent
-        runners = [runner for peer in peers for runner in race.recall(peer, earlier)]
-        qualities, quality_pairs = earlier.qualities, earlier.quality_pairs
-    else:
-        runners = [runner for peer in peers for runner in sweep(race, peer)]
-        references = score_references(quality, arguments.model)
-        print("comparing scores with torch", flush=True)
-        qualities = race.judge(runners, references, quality)
-        quality_pairs = len(references.as_trained)
+    runners, qualities = recall(race, peers, arguments.settings_of)
+    known = {runner.peer.name for runner in runners}
+    tried = [r for peer in peers if peer.name not in known for r in sweep(race, peer)]
+    references = score_references(quality, arguments.model)
+    print("comparing scores with torch", flush=True)
+    qualities += race.judge(tried, references, quality)
+    order = [peer.name for peer in peers]
+    runners = sorted([*runners, *tried], key=lambda runner: order.index(runner.peer.name))
     deadline = arguments.started + 60 * arguments.minutes
     seconds = race.run(
         runners,
@@ -73,7 +70,7 @@ def main() -> None:
         variants={name: manifest.variants[name].recipe for name in arguments.variants},
         workers=arguments.workers,
         seed=SEED,
-        quality_pairs=quality_pairs,
+        quality_pairs=len(references.as_trained),
         workloads=describe_workloads(texts, arguments.model),
         rounds=race.rounds,
         entries=make_entries(runners, seconds, texts),
@@ -102,7 +99,7 @@ def parse_arguments() -> argparse.Namespace:
         "--settings-of",
         type=Path,
         metavar="FILE",
-        help="results of this machine: try no settings, repeat the rounds with those found there",
+        help="results of this machine: try only the settings of peers that are not in there",
     )
     parser.add_argument("--rounds", type=int, default=25, metavar="N", help="at most")
     parser.add_argument(
@@ -152,6 +149,19 @@ def sweep(race: Race, peer: Peer) -> list[Runner]:
         settings = ", ".join(runner.setting.name for runner in runners)
         print(f"{peer.name}: {settings} ({took:.0f} s)", flush=True)
     return runners
+
+
+def recall(
+    race: Race, peers: Sequence[Peer], file: Path | None
+) -> tuple[list[Runner], list[Quality]]:
+    """Give those that took part in an earlier comparison, and how well they scored."""
+    if file is None:
+        return [], []
+    earlier = msgspec.json.decode(file.read_bytes(), type=Comparison)
+    runners = [runner for peer in peers for runner in race.recall(peer, earlier)]
+    race.absent += earlier.absent
+    known = {runner.peer.name for runner in runners}
+    return runners, [quality for quality in earlier.qualities if quality.peer in known]
 
 
 def score_references(texts: Texts, model: Path) -> References:
