@@ -22,7 +22,7 @@ _TEXT_OBJECT = {
             "required": ["content"],
             "properties": {
                 "content": {
-                    "type": "array",
+                    "type": ["string", "array"],
                     "items": {
                         "type": "object",
                         "required": ["type", "text"],
@@ -49,8 +49,9 @@ Query = Annotated[
 Documents = Annotated[
     Text | Texts,
     Meta(
-        description='Strings, or objects with the text in "text", in "content" as a list of parts '
-        "of type text, or in the fields that rank_fields names. One string is one document."
+        description='Strings, or objects with the text in "text", in "content" as a string or '
+        "as a list of parts of type text, or in the fields that rank_fields names. One string is "
+        "one document."
     ),
 ]
 Model = Annotated[
