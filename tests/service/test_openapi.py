@@ -56,7 +56,7 @@ def without_refusal(body: object) -> object:
     return {
         name: value
         for name, value in fields.items()
-        if not (name in {"truncation", "truncate"} and value is False)
+        if not (name in {"truncation", "truncate"} and str(value).lower() == "false")
     }
 
 
