@@ -20,10 +20,13 @@ import numpy as np
 from environment import ROOT, describe_environment
 
 from ranklet import Reranker
-from ranklet.runtime.measurement import Quantiles, Workload, make_workloads
-from ranklet.runtime.workloads import QUERY
+from ranklet.runtime.measurement import MIXED, SEED, Quantiles, Workload, make_workloads
+from ranklet.runtime.workloads import QUERY, mixed_documents
 
 _PACKAGES = ("numpy", "onnxruntime-gpu", "sentence-transformers", "tokenizers", "torch")
+
+_MANY_DOCUMENTS = 1000
+"""Enough for several of the largest batches."""
 
 Score = Callable[[Sequence[str]], Sequence[float]]
 
@@ -48,7 +51,10 @@ def main() -> None:
             "ranklet": lambda documents: reranker.score(QUERY, documents, raw_scores=True).tolist(),
             **_open_theirs(arguments),
         }
-        workloads = make_workloads(reranker.manifest.window_tokens)
+        workloads = [
+            *make_workloads(reranker.manifest.window_tokens),
+            Workload(f"{MIXED}, many", mixed_documents(_MANY_DOCUMENTS, seed=SEED)),
+        ]
         cases = [_measure(sides, workload, arguments.rounds) for workload in workloads]
     for case in cases:
         print(f"{case.workload}: {case.times_the_best_of_theirs.p50} times {case.their_best}")

@@ -10,11 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+import onnxruntime as ort
 
 from ranklet import __version__
 from ranklet.runtime.processor import detect_processor, usable_cores
 
-_PACKAGES = ("bm25s", "ir-measures", "numpy", "onnxruntime", "scipy", "tokenizers")
+_PACKAGES = ("bm25s", "ir-measures", "numpy", "scipy", "tokenizers")
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -53,7 +54,9 @@ def describe_environment(*, workers: int | None) -> Environment:
         memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
-        versions={package: version(package) for package in _PACKAGES},
+        # Asked of itself: what is installed may be called onnxruntime-gpu.
+        versions={"onnxruntime": ort.__version__}
+        | {package: version(package) for package in _PACKAGES},
     )
 
 

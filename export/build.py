@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+import onnxruntime as ort
 
 from ranklet import __version__
 from ranklet.runtime.manifest import Manifest, Precision, Variant, VariantReport, Verification
@@ -34,7 +35,7 @@ from .verification_text import load_pairs
 _VERIFICATION_SECONDS = 300.0
 """For the original and all variants together."""
 
-_TOOLS = ("onnx", "onnxruntime", "tokenizers")
+_TOOLS = ("onnx", "tokenizers")
 _TORCH_TOOLS = ("optimum", "optimum-onnx", "torch", "transformers")
 
 
@@ -216,4 +217,6 @@ def _parity_error(name: str, precision: Precision, report: VariantReport) -> Par
 
 def _tool_versions(job: Job) -> dict[str, str]:
     tools = (*_TOOLS, *_TORCH_TOOLS) if job.checkpoint.graph is None else _TOOLS
-    return {"ranklet": __version__} | {tool: version(tool) for tool in tools}
+    # Asked of itself: what is installed may be called onnxruntime-gpu.
+    known = {"ranklet": __version__, "onnxruntime": ort.__version__}
+    return known | {tool: version(tool) for tool in tools}

@@ -4,7 +4,7 @@ Its tokenizer may join the end of one part with the beginning of the next, as th
 document with its first word. So the text is encoded as a whole, and only then cut.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,11 +71,28 @@ class PromptEncoder:
         self, query: EncodedQuery, document: str, *, max_windows: int
     ) -> list[EncodedPair]:
         """Encode a document in overlapping windows, as ``Encoder`` says."""
+        return self.encode_documents(query, [document], max_windows=max_windows)[0]
+
+    def encode_documents(
+        self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
+    ) -> list[list[EncodedPair]]:
+        """Encode documents in overlapping windows, as ``Encoder`` says."""
         overlap = min(OVERLAP_TOKENS, query.room // 4)
         in_windows = query.room + (max_windows - 1) * (query.room - overlap)
         limit = lower(in_windows, query.cut.document_tokens)
+        texts = [query.lead + document for document in documents]
+        most = self._fixed_tokens + query.tokens + limit
+        encodings = self._text.encode_all(texts, most, "right")
+        return [
+            self._encode(query, document, whole, limit, overlap)
+            for document, whole in zip(documents, encodings, strict=True)
+        ]
+
+    def _encode(
+        self, query: EncodedQuery, document: str, whole: Encoding, limit: int, overlap: int
+    ) -> list[EncodedPair]:
+        """Give the windows of a document, of which ``whole`` is the encoding behind the lead."""
         lead_tokens = self._fixed_tokens + query.tokens
-        whole = self._text.encode(query.lead + document, lead_tokens + limit, "right")
         start = sum(end <= len(query.lead) for _, end in whole.offsets)
         lead, tokens = whole.ids[:start], whole.ids[start:]
         # Tokens of the lead that joined with others count for the document.

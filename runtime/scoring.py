@@ -97,10 +97,7 @@ class _GraphScorer(ABC):
     ) -> DocumentScores:
         """Score documents for a query, as ``Scorer`` says."""
         started = time.perf_counter()
-        windows = [
-            self.encoder.encode_windows(query, document, max_windows=max_windows)
-            for document in documents
-        ]
+        windows = self._encode(query, documents, max_windows)
         encoded = time.perf_counter()
         pairs = [pair for group in windows for pair in group]
         logits = self._score_pairs(pairs)
@@ -117,6 +114,12 @@ class _GraphScorer(ABC):
             encoded - started,
             time.perf_counter() - encoded,
         )
+
+    @abstractmethod
+    def _encode(
+        self, query: EncodedQuery, documents: Sequence[str], max_windows: int
+    ) -> list[list[EncodedPair]]:
+        """Give the windows of each document."""
 
     @abstractmethod
     def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
@@ -146,6 +149,15 @@ class CpuScorer(_GraphScorer):
         most = max(1, min(_CPU_TURN_PAIRS, len(lengths) // (2 * workers)))
         characters = accumulate(reversed(lengths[-most:]))
         return max(1, sum(total <= _CPU_TURN_CHARACTERS for total in characters))
+
+    def _encode(
+        self, query: EncodedQuery, documents: Sequence[str], max_windows: int
+    ) -> list[list[EncodedPair]]:
+        """Encode one document after another: the workers are enough to keep all cores busy."""
+        return [
+            self.encoder.encode_windows(query, document, max_windows=max_windows)
+            for document in documents
+        ]
 
     def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
         feeds = (pair.feed(self._graph_inputs) for pair in pairs)
@@ -188,6 +200,12 @@ class CudaScorer(_GraphScorer):
     def pairs_in_turn(self, lengths: Sequence[int], *, workers: int) -> int:  # noqa: ARG002
         """Give enough to fill batches, whoever else waits."""
         return min(_CUDA_TURN_PAIRS, len(lengths))
+
+    def _encode(
+        self, query: EncodedQuery, documents: Sequence[str], max_windows: int
+    ) -> list[list[EncodedPair]]:
+        """Encode on all cores at once: one is slower than the device."""
+        return self.encoder.encode_documents(query, documents, max_windows=max_windows)
 
     def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
         lengths = np.array([len(pair.ids) for pair in pairs], np.int64)

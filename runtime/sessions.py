@@ -86,6 +86,8 @@ def cuda_session(graph: Path) -> ort.InferenceSession:
         raise ProviderError(message)
     ort.preload_dlls()  # finds CUDA's libraries where pip puts them
     settings = ort.SessionOptions()
+    # As on the CPU: a batch has a new shape nearly every time.
+    settings.enable_mem_pattern = False
     settings.log_severity_level = 4  # onnxruntime's own words on a missing library are a page long
     session = _open(graph, settings, [CUDA_PROVIDER, CPU_PROVIDER])
     if CUDA_PROVIDER not in session.get_providers():

@@ -1,6 +1,7 @@
 """Encodes as much of a text as is kept, and no more of it."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -34,27 +35,36 @@ class TextEncoder:
         self._longest_added_token = max((len(token.content) for token in added), default=0)
 
     def encode(self, text: str, max_tokens: int, side: Side) -> Encoding:
-        """Give the tokens of ``text``; beyond ``max_tokens`` and one more, some may be missing.
+        """Give the tokens of ``text``; beyond ``max_tokens`` and one more, some may be missing."""
+        return self.encode_all([text], max_tokens, side)[0]
 
-        Only as much of the text is encoded as that takes: a part is enough as soon as it holds
+    def encode_all(self, texts: Sequence[str], max_tokens: int, side: Side) -> list[Encoding]:
+        """Give the tokens of each of ``texts`` as ``encode`` does, on as many cores as there are.
+
+        Only as much of a text is encoded as that takes: a part is enough as soon as it holds
         so many tokens outside the reach of its own end, where the cut may have split a word.
         """
+        encodings: dict[int, Encoding] = {}
+        waiting = list(range(len(texts)))
         length = _CHARS_PER_TOKEN * (max_tokens + 1)
-        while length < len(text):
-            part = repaired(text[:length] if side == "right" else text[-length:])
-            encoding = self._encode_whole(part)
-            settled = (
-                self._settled_at_start(encoding, len(part))
-                if side == "right"
-                else self._settled_at_end(encoding, part)
-            )
-            if settled > max_tokens:
-                return encoding
+        while waiting:
+            parts = [
+                repaired(texts[index][:length] if side == "right" else texts[index][-length:])
+                for index in waiting
+            ]
+            encoded = self._tokenizer.encode_batch(parts, add_special_tokens=False)
+            for index, part, encoding in zip(waiting, parts, encoded, strict=True):
+                is_whole = length >= len(texts[index])
+                if is_whole or self._settled(encoding, part, side) > max_tokens:
+                    encodings[index] = encoding
+            waiting = [index for index in waiting if index not in encodings]
             length *= _GROWTH
-        return self._encode_whole(repaired(text))
+        return [encodings[index] for index in range(len(texts))]
 
-    def _encode_whole(self, text: str) -> Encoding:
-        return self._tokenizer.encode_batch([text], add_special_tokens=False)[0]
+    def _settled(self, encoding: Encoding, part: str, side: Side) -> int:
+        if side == "right":
+            return self._settled_at_start(encoding, len(part))
+        return self._settled_at_end(encoding, part)
 
     def _settled_at_start(self, encoding: Encoding, length: int) -> int:
         """Count the leading tokens that no text after ``length`` characters can change.

@@ -11,10 +11,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
+import tokenizers
 
 from ranklet.runtime.errors import BundleError
 from ranklet.runtime.manifest import read_manifest
@@ -36,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_report_header() -> list[str]:
     """Tell what scores depend on."""
     libraries = ", ".join(
-        f"{name} {version(name)}" for name in ("onnxruntime", "numpy", "tokenizers")
+        f"{library.__name__} {library.__version__}" for library in (onnxruntime, np, tokenizers)
     )
     cores = f"{usable_cores()} usable cores"
     return [libraries, f"CPU: {_processor_name()}, {detect_processor().description}, {cores}"]

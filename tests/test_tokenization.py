@@ -129,6 +129,20 @@ class TestCutting:
         assert pair.ids.tolist() == expected.ids
         assert pair.type_ids.tolist() == expected.type_ids
 
+    @given(documents=st.lists(texts, min_size=1, max_size=8), query=texts)
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("side", get_args(Side))
+    def test_of_many_equals_each_alone(
+        self, side: Side, kind: str, documents: list[str], query: str
+    ) -> None:
+        encoder = PairEncoder(make(kind), window_tokens=20)
+        encoded = encoder.encode_query(query, Cut(side=side))
+        together = encoder.encode_documents(encoded, documents, max_windows=3)
+        alone = [encoder.encode_windows(encoded, text, max_windows=3) for text in documents]
+        assert [[pair.ids.tolist() for pair in group] for group in together] == [
+            [pair.ids.tolist() for pair in group] for group in alone
+        ]
+
     def test_long_repetitive_text(self, make_tokenizer: Callable[[], Tokenizer]) -> None:
         """Prefixes of every length are met: words, punctuation and added tokens at the border."""
         text = "don't [SEP] ab, 日本語 e\u0301 </s>   x" * 40
