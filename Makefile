@@ -60,10 +60,11 @@ bench: $(DEVELOPMENT) ## measure the shipped model: make bench [BENCH='latency s
 
 train: $(TRAINING) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
 	@test -n '$(TRAIN_DATA)' || { echo 'Say where the pairs are: make train TRAIN_DATA=<folder>; training/README.md tells how to get them'; exit 1; }
-	$(call training_run,first)
-	$(call training_run,second,$(call going_on_from,first))
-	$(call training_run,third,$(call going_on_from,second))
-	$(call training_on,third,nano,$(call going_on_from,third) --teacher build/training/third/models/ranklet-mini)
+	test -e build/training/lists/training.npz || $(BIN)/python -m training.prepare \
+	  --data $(TRAIN_DATA) --recipe training/family.yaml --output build/training/lists
+	$(call train,family)
+	$(call train,mini,--start $(call trained,family,mini) --teacher $(call trained,family,small))
+	$(call train,nano,--start $(call trained,mini,mini) --teacher $(call trained,family,small))
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay
 	rm -rf $(VENV) build dist src/ranklet.egg-info .hypothesis .*_cache
@@ -131,16 +132,9 @@ $(BIN)/python -c 'from importlib.metadata import version; \
     $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)); }
 endef
 
-# A run of training by its name, and the options of one that goes on from another's model.
-define training_run
-$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --recipe training/$(1).yaml \
-	  --output build/training/$(1)
-	$(call training_on,$(1),$(1),$(2))
+# A run of training by the name of its recipe, with options; and where the model of a run lies.
+define train
+$(BIN)/python -m training.train --lists build/training/lists --recipe training/$(1).yaml \
+	  --output build/training/$(1) $(2)
 endef
-# Training on the lists of one run by the recipe of another.
-define training_on
-$(BIN)/python -m training.train --lists build/training/$(1) --recipe training/$(2).yaml \
-	  --output build/training/$(2)/models $(3)
-endef
-going_on_from = --start build/training/$(1)/models/ranklet-mini \
-	  --development build/training/first/development.npz
+trained = build/training/$(1)/ranklet-$(2)

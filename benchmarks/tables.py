@@ -255,6 +255,31 @@ def ceiling(on: str = "") -> str:
     return "\n".join([*lines, "", _provenance(path, report)])
 
 
+def cuda(on: str = "") -> str:
+    """A GPU beside torch on the same one, from the newest ``cuda-*.json``."""
+    path, report = _newest("cuda", on)
+    versions = report["environment"]["versions"]
+    lines = [
+        (
+            f"`{report['model']}` {report['variant']} on {report['device']}, onnxruntime-gpu "
+            f"{versions['onnxruntime-gpu']}; sentence-transformers "
+            f"{versions['sentence-transformers']}, torch {versions['torch']} in {report['dtype']}:"
+        ),
+        "",
+        "| workload | documents | pairs/s | theirs | in turns | logits differ |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for case in report["cases"]:
+        ours, theirs = (case["pairs_per_s"][side] for side in ("ranklet", case["their_best"]))
+        times = case["times_the_best_of_theirs"]
+        lines.append(
+            f"| {case['workload']} | {case['documents']} | {ours['p50']:.0f} | {theirs['p50']:.0f}"
+            f" | {times['p50']:.1f} times ({times['p25']:.1f} to {times['p75']:.1f})"
+            f" | {case['largest_difference_of_logits']:.3f} |"
+        )
+    return "\n".join([*lines, "", _provenance(path, report)])
+
+
 def _by_operator(groups: list[dict[str, Any]]) -> list[tuple[str, int, float, float]]:
     """Give operator, number, time and, for products, time alone: those that take most first."""
     names = dict.fromkeys(group["operator"] for group in groups)
@@ -314,6 +339,7 @@ SPEEDS: dict[str, Callable[[str], str]] = {
     "recipes": recipes,
     "pruning": pruning,
     "ceiling": ceiling,
+    "cuda": cuda,
 }
 """Tables of what differs between processors."""
 

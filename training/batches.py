@@ -1,4 +1,4 @@
-"""From lists to padded batches of pairs."""
+"""From lists to padded batches of pairs, put together on the device that scores them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,11 +8,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .lists import Ids, RankingLists
+from .lists import RankingLists
+from .texts import FIRST, SEPARATOR, DeviceTexts
 
-_FIRST, _SEPARATOR = 101, 102
-_TOKENS_IN_BATCH = 5120
-"""Of like length, so that padding costs little; few enough to stay in the cache."""
+_SPECIAL = 3
+"""Tokens of a pair that are neither the query's nor the document's."""
+
+_TOKENS_IN_BATCH = {"cpu": 5120, "cuda": 65536}
+"""Of like length, so that padding costs little: on a CPU few enough to stay in the cache, on a GPU
+as many as make up for what it takes to start its programs."""
+
+_MULTIPLE = 8
+"""Of tokens that a batch is padded to, which fused attention on a GPU asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,42 +29,79 @@ class PairBatch:
     places: NDArray[np.int64]
     """Of each pair among those of the lists, list by list."""
     ids: Tensor
+    """int64, shape (pairs, tokens), padded with 0."""
     types: Tensor
+    """The segment of each token, int64, of the same shape."""
 
 
-def make_batches(
-    lists: RankingLists, chosen: NDArray[np.int64], *, window: int
-) -> Iterator[PairBatch]:
-    """Encode all pairs of the chosen lists, longest first.
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Queries and passages that belong together; all of shape (pairs,)."""
 
-    A pair is cut at the document's end, as when it is scored.
-    """
-    pairs = [
-        _pair(lists.query_ids[row], lists.document_ids[place], window)
-        for row in map(int, chosen)
-        for place in map(int, lists.documents[row])
-    ]
-    lengths = np.array([len(ids) for ids, _ in pairs])
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        count = max(1, _TOKENS_IN_BATCH // int(lengths[order[start]]))
-        places = order[start : start + count]
-        yield PairBatch(
-            places,
-            _pad([pairs[place][0] for place in places]),
-            _pad([pairs[place][1] for place in places]),
+    queries: NDArray[np.integer]
+    passages: NDArray[np.integer]
+    query_tokens: NDArray[np.int64]
+    passage_tokens: NDArray[np.int64]
+
+    def take(self, places: NDArray[np.int64]) -> "_Pairs":
+        return _Pairs(
+            self.queries[places],
+            self.passages[places],
+            self.query_tokens[places],
+            self.passage_tokens[places],
         )
-        start += count
 
 
-def _pair(query: Ids, document: Ids, window: int) -> tuple[Tensor, Tensor]:
-    document = document[: window - len(query) - 3]
-    ids = np.concatenate(([_FIRST], query, [_SEPARATOR], document, [_SEPARATOR]))
-    types = np.zeros(len(ids), dtype=np.int64)
-    types[len(query) + 2 :] = 1
-    return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(types)
+class PairBatcher:
+    """Makes pairs out of the queries and passages of lists."""
 
+    def __init__(self, lists: RankingLists, device: str) -> None:
+        self._device = device
+        self._queries = DeviceTexts(lists.queries, device)
+        self._passages = DeviceTexts(lists.passages, device)
 
-def _pad(rows: list[Tensor]) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    def encode(
+        self, rows: NDArray[np.integer], documents: NDArray[np.integer], *, window: int
+    ) -> Iterator[PairBatch]:
+        """Encode all pairs of some lists, longest first.
+
+        A pair is cut at the document's end, as when it is scored.
+
+        Args:
+            rows: Places of queries, shape (lists,).
+            documents: Places of passages, shape (lists, passages).
+            window: Tokens of a pair at most, more than any query has.
+        """
+        pairs = self._pair(rows, documents, window)
+        lengths = pairs.query_tokens + pairs.passage_tokens + _SPECIAL
+        order = np.argsort(-lengths, kind="stable")
+        start = 0
+        while start < len(order):
+            longest = -(-int(lengths[order[start]]) // _MULTIPLE) * _MULTIPLE
+            places = order[start : start + max(1, _TOKENS_IN_BATCH[self._device] // longest)]
+            ids, types = self._encode(pairs.take(places), longest)
+            yield PairBatch(places, ids, types)
+            start += len(places)
+
+    def _pair(
+        self, rows: NDArray[np.integer], documents: NDArray[np.integer], window: int
+    ) -> _Pairs:
+        queries, passages = np.repeat(rows, documents.shape[1]), documents.ravel()
+        query_tokens = self._queries.lengths[queries]
+        room = window - _SPECIAL - query_tokens
+        return _Pairs(
+            queries, passages, query_tokens, self._passages.lengths[passages].clip(max=room)
+        )
+
+    def _encode(self, pairs: _Pairs, tokens: int) -> tuple[Tensor, Tensor]:
+        """Give ids and types of pairs, padded to so many tokens."""
+        steps = torch.arange(tokens, device=self._device).expand(len(pairs.queries), -1)
+        behind_query = torch.from_numpy(pairs.query_tokens + 1).to(self._device)[:, None]
+        end = behind_query + torch.from_numpy(pairs.passage_tokens + 1).to(self._device)[:, None]
+        ids = self._queries.gather(pairs.queries, steps - 1)
+        passage_ids = self._passages.gather(pairs.passages, steps - behind_query - 1)
+        ids = torch.where(steps > behind_query, passage_ids, ids)
+        ids = ids.masked_fill(steps == 0, FIRST)
+        ids = ids.masked_fill((steps == behind_query) | (steps == end), SEPARATOR)
+        is_second = (steps > behind_query) & (steps <= end)
+        return ids.masked_fill(steps > end, 0), is_second.long()

@@ -1,58 +1,45 @@
-"""Candidates of a query: what BM25 and the bi-encoder find, with the scores of both."""
+"""Candidates of queries: what BM25 and the bi-encoder find, with the scores of both."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import bm25s
-import numpy as np
-from numpy.typing import NDArray
+from torch import Tensor
 
-from .base import Vectors
+from .bm25 import Bm25
+from .texts import Texts
 
 _QUERIES_IN_BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """A query's best documents, and the scores of all."""
+    """The best passages of some queries, and the scores of all."""
 
-    by_bm25: NDArray[np.int64]
-    """Places of documents, shape (depth,), best first."""
-    by_cosine: NDArray[np.int64]
-    bm25: NDArray[np.float32]
-    """Shares of the query's best score, shape (documents,)."""
-    cosine: NDArray[np.float32]
-    """Shape (documents,)."""
+    queries: slice
+    """Which ones."""
+    by_bm25: Tensor
+    """Places of passages, int64, shape (queries, depth), best first."""
+    by_cosine: Tensor
+    """Likewise."""
+    bm25: Tensor
+    """Shares of the query's best score, float32, shape (queries, passages)."""
+    cosine: Tensor
+    """float32, shape (queries, passages)."""
 
 
 class CandidateFinder:
-    """Finds candidates among all documents."""
+    """Finds candidates among all passages, on the device of their vectors."""
 
-    def __init__(self, documents: Sequence[str], vectors: Vectors, *, depth: int) -> None:
+    def __init__(self, passages: Texts, vectors: Tensor, *, vocabulary: int, depth: int) -> None:
         self._vectors = vectors
         self._depth = depth
-        self._index = bm25s.BM25()
-        tokens = bm25s.tokenize(
-            list(documents), stopwords="en", return_ids=False, show_progress=False
-        )
-        self._index.index(tokens, show_progress=False)
+        self._bm25 = Bm25(passages, vocabulary=vocabulary, device=vectors.device.type)
 
-    def find(self, queries: Sequence[str], vectors: Vectors) -> Iterator[Candidates]:
-        """Yield each query's candidates."""
-        words = bm25s.tokenize(list(queries), stopwords="en", return_ids=False, show_progress=False)
+    def find(self, queries: Texts, vectors: Tensor) -> Iterator[Candidates]:
+        """Yield the candidates of all queries, some queries at a time."""
         for start in range(0, len(queries), _QUERIES_IN_BLOCK):
-            cosines = vectors[start : start + _QUERIES_IN_BLOCK] @ self._vectors.T
-            for place, cosine in enumerate(cosines, start):
-                bm25 = self._bm25(words[place], len(cosine))
-                yield Candidates(self._best(bm25), self._best(cosine), bm25, cosine)
-
-    def _bm25(self, words: list[str], documents: int) -> NDArray[np.float32]:
-        known = [word for word in words if word in self._index.vocab_dict]
-        if not known:
-            return np.zeros(documents, dtype=np.float32)
-        scores: NDArray[np.float32] = self._index.get_scores(known)
-        return scores / np.float32(scores.max())
-
-    def _best(self, scores: NDArray[np.float32]) -> NDArray[np.int64]:
-        best = np.argpartition(-scores, self._depth)[: self._depth]
-        return best[np.argsort(-scores[best], kind="stable")]
+            block = slice(start, min(start + _QUERIES_IN_BLOCK, len(queries)))
+            bm25 = self._bm25.score([queries[place] for place in range(block.start, block.stop)])
+            cosine = vectors[block] @ self._vectors.T
+            by_bm25, by_cosine = (scores.topk(self._depth).indices for scores in (bm25, cosine))
+            yield Candidates(block, by_bm25, by_cosine, bm25, cosine)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from ranklet.evaluation.metrics import measure_run, parse_metrics
 
-from .batches import make_batches
+from .batches import PairBatcher
 from .lists import RankingLists
 from .model import FamilyEncoder
 from .precision import reduced_precision
@@ -25,9 +25,10 @@ def score(
         Logits by exit, float32, each of shape (lists, documents).
     """
     scores = {name: np.empty(lists.documents.size, dtype=np.float32) for name in encoder.exits}
-    for batch in make_batches(lists, np.arange(len(lists.query_ids)), window=_WINDOW):
+    pairs = PairBatcher(lists, device)
+    for batch in pairs.encode(np.arange(len(lists.queries)), lists.documents, window=_WINDOW):
         with reduced_precision(device):
-            logits = encoder(batch.ids.to(device), batch.types.to(device))
+            logits = encoder(batch.ids, batch.types)
         for name, values in logits.items():
             scores[name][batch.places] = values.cpu().numpy()
     return {name: values.reshape(lists.documents.shape) for name, values in scores.items()}

@@ -1,4 +1,4 @@
-"""Lists to rank: a query, documents, the teacher's scores, and the answer where one is known."""
+"""Lists to rank: a query, passages, the teacher's scores, and which of the passages may answer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,37 +6,37 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-Ids = NDArray[np.int32]
+from .texts import Texts
 
 
 @dataclass(frozen=True, slots=True)
 class RankingLists:
     """What ``prepare`` makes and ``train`` reads."""
 
-    query_ids: list[Ids]
-    """Tokens of each query, without special ones."""
-    document_ids: list[Ids]
+    queries: Texts
+    passages: Texts
     documents: NDArray[np.int32]
-    """Places of documents, shape (queries, documents in a list); the positive comes first."""
+    """Places of passages, shape (queries, passages in a list); -1 where there is none."""
     teacher: NDArray[np.float32]
     """Scores of the teacher, of the same shape."""
-    has_positive: NDArray[np.bool_]
-    """Shape (queries,)."""
+    own: int
+    """How many of a list's first passages are of the document that answers, or missing."""
 
     def save(self, path: Path) -> None:
-        """Write the file as a whole or not at all."""
+        """Write the file as a whole or not at all, with those passages alone that are in a list."""
+        used, places = np.unique(self.documents, return_inverse=True)
+        missing = int(used[0] < 0)
+        passages = self.passages.take(used[missing:])
         new = path.with_suffix(".new.npz")
-        queries, query_ends = _join(self.query_ids)
-        documents, document_ends = _join(self.document_ids)
         np.savez(
             new,
-            query_ids=queries,
-            query_ends=query_ends,
-            document_ids=documents,
-            document_ends=document_ends,
-            documents=self.documents,
+            query_ids=self.queries.ids,
+            query_starts=self.queries.starts,
+            passage_ids=passages.ids,
+            passage_starts=passages.starts,
+            documents=(places.reshape(self.documents.shape) - missing).astype(np.int32),
             teacher=self.teacher,
-            has_positive=self.has_positive,
+            own=self.own,
         )
         new.replace(path)
 
@@ -45,14 +45,9 @@ def load_lists(path: Path) -> RankingLists:
     """Read what ``RankingLists.save`` wrote."""
     with np.load(path) as arrays:
         return RankingLists(
-            query_ids=np.split(arrays["query_ids"], arrays["query_ends"][:-1]),
-            document_ids=np.split(arrays["document_ids"], arrays["document_ends"][:-1]),
+            queries=Texts(arrays["query_ids"], arrays["query_starts"]),
+            passages=Texts(arrays["passage_ids"], arrays["passage_starts"]),
             documents=arrays["documents"],
             teacher=arrays["teacher"],
-            has_positive=arrays["has_positive"],
+            own=int(arrays["own"]),
         )
-
-
-def _join(texts: list[Ids]) -> tuple[Ids, NDArray[np.int64]]:
-    ends = np.cumsum([len(text) for text in texts])
-    return np.concatenate(texts), ends

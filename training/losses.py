@@ -15,8 +15,8 @@ class Targets:
 
     teacher: Tensor
     """Scores, shape (lists, documents)."""
-    has_positive: Tensor
-    """bool, shape (lists,): whether the first document is known to answer."""
+    is_own: Tensor
+    """bool, of the same shape: whether the passage is of the document that is known to answer."""
 
 
 def family_loss(logits: dict[str, Tensor], targets: Targets, settings: TrainSettings) -> Tensor:
@@ -37,14 +37,33 @@ def family_loss(logits: dict[str, Tensor], targets: Targets, settings: TrainSett
 
 def _loss(logits: Tensor, targets: Targets, settings: TrainSettings) -> Tensor:
     loss = _divergence(logits, targets.teacher / settings.temperature)
-    labelled = logits[targets.has_positive]
-    if len(labelled):
-        answer = torch.zeros(len(labelled), dtype=torch.long, device=logits.device)
-        loss = loss + settings.label_weight * functional.cross_entropy(labelled, answer)
-        relevant = functional.one_hot(answer, logits.shape[1]).float()
-        probability = functional.binary_cross_entropy_with_logits(labelled, relevant)
-        loss = loss + settings.probability_weight * probability
-    return loss
+    answer = settings.label_weight * _of_answers(logits, targets.is_own)
+    return loss + answer + settings.probability_weight * _of_probabilities(logits, targets.is_own)
+
+
+def _of_answers(logits: Tensor, is_own: Tensor) -> Tensor:
+    """Surprise at the answering document: which of its passages answers is left to the model.
+
+    The negative logarithm of what the softmax gives to all of them together, as Clark and Gardner
+    sum over answers (Simple and Effective Multi-Paragraph Reading Comprehension, 2018).
+    """
+    has_own = is_own.any(1)
+    of_own = logits.masked_fill(~is_own, -torch.inf)[has_own].logsumexp(1)
+    return _mean(logits[has_own].logsumexp(1) - of_own)
+
+
+def _of_probabilities(logits: Tensor, is_own: Tensor) -> Tensor:
+    """Binary cross-entropy of the best own passage and of what is not own."""
+    has_own = is_own.any(1)
+    logits, is_own = logits[has_own], is_own[has_own]
+    best = logits.masked_fill(~is_own, -torch.inf).amax(1)
+    others = functional.softplus(logits[~is_own])
+    return _mean(torch.cat([functional.softplus(-best), others]))
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Give the mean; of nothing, 0."""
+    return values.sum() / max(1, len(values))
 
 
 def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ class FamilyEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.exits = settings.exits
+        self.apply_layer = _apply
         self.config: BertConfig = base.config
         self.embeddings = base.embeddings
         self.layers = base.encoder.layer[: settings.layers]
@@ -68,10 +69,14 @@ class FamilyEncoder(nn.Module):
         for number, layer in enumerate(self.layers, 1):
             # Behind the last layer nothing reads the other tokens.
             asking = hidden[:, :1] if number == len(self.layers) else hidden
-            hidden = _apply(cast("BertLayer", layer), asking, hidden, mask)
+            hidden = self.apply_layer(cast("BertLayer", layer), asking, hidden, mask)
             if number in ends:
                 logits[ends[number]] = self.heads[ends[number]](hidden).float().squeeze(-1)
         return logits
+
+    def compile_layers(self) -> None:
+        """Have torch fuse what a layer does: half a minute, then steps of two thirds the time."""
+        self.apply_layer = torch.compile(_apply, dynamic=True)
 
     def member(self, name: str) -> BertForSequenceClassification:
         """Give the model that ends at an exit."""
@@ -127,9 +132,12 @@ def _apply(layer: BertLayer, asking: Tensor, hidden: Tensor, mask: Tensor) -> Te
             (attention.value, hidden),
         )
     )
-    # Not torch's fused attention: on two cores, its backward pass makes a step 1.4 times as long.
-    weights = query * attention.attention_head_size**-0.5 @ key.transpose(-1, -2)
-    context = weights.masked_fill(~mask, -torch.inf).softmax(-1).to(value.dtype) @ value
+    if query.is_cuda:
+        context = nn.functional.scaled_dot_product_attention(query, key, value, mask)
+    else:
+        # Torch's fused attention makes a step 1.4 times as long on two cores, by its backward pass.
+        weights = query * attention.attention_head_size**-0.5 @ key.transpose(-1, -2)
+        context = weights.masked_fill(~mask, -torch.inf).softmax(-1).to(value.dtype) @ value
     attended = layer.attention.output(context.transpose(1, 2).flatten(-2), asking)
     after: Tensor = layer.output(layer.intermediate(attended), attended)
     return after

@@ -19,34 +19,31 @@ class Passages:
     starts: NDArray[np.int64]
     """The place of each document's first passage, shape (documents + 1,)."""
 
-    def of(self, document: int | None) -> NDArray[np.int64]:
-        """Give the places of a document's passages; of none, none."""
-        if document is None:
-            return np.empty(0, dtype=np.int64)
-        first, end = self.starts[document : document + 2].tolist()
-        return np.arange(first, end, dtype=np.int64)
 
-
-def cut_passages(documents: Sequence[str], words: Sequence[int]) -> Passages:
+def cut_passages(documents: Sequence[str], words: Sequence[Sequence[int]]) -> Passages:
     """Cut each document at ends of sentences.
 
     Args:
         documents: Texts.
-        words: How long a passage may be, one of them for each document, chosen by its checksum;
-            none where documents stay whole. A longer sentence is a passage of its own.
+        words: How long a passage may be: each document is cut once for each of these sequences, by
+            one of its lengths, chosen by the document's checksum. A longer sentence is a passage
+            of its own; of equal passages of a document there is one.
     """
-    if not words:
-        return Passages(list(documents), np.arange(len(documents) + 1))
-    cut = [_cut(text, words[crc32(text.encode()) % len(words)]) for text in documents]
+    cut = [_cut_by_all(text, words) for text in documents]
     starts = np.cumsum([0, *map(len, cut)])
     return Passages([passage for passages in cut for passage in passages], starts)
+
+
+def _cut_by_all(text: str, words: Sequence[Sequence[int]]) -> list[str]:
+    chosen = (lengths[crc32(text.encode()) % len(lengths)] for lengths in words)
+    return list(dict.fromkeys(passage for length in chosen for passage in _cut(text, length)))
 
 
 def _cut(text: str, words: int) -> list[str]:
     passages: list[str] = []
     parts: list[str] = []
     held = 0
-    for sentence in _SENTENCE_END.split(text):
+    for sentence in filter(str.strip, _SENTENCE_END.split(text)):
         length = len(sentence.split())
         if parts and held + length > words:
             passages.append(" ".join(parts))

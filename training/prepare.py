@@ -1,27 +1,26 @@
-"""Make ranking lists out of pairs: ``python -m training.prepare --data DIR --output DIR``."""
+"""Make ranking lists out of pairs.
+
+``python -m training.prepare --recipe FILE --data DIR --output DIR``: pairs are turned into tokens
+once; the file of them is used again when it is there.
+"""
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 
 from ranklet.evaluation.progress import progress_bars
 
-from .base import Ids, Vectors, embed, load_tokenizer, tokenize
-from .candidates import CandidateFinder
-from .list_maker import ListMaker
+from .base import embed, load_tokenizer
+from .candidates import CandidateFinder, Candidates
+from .corpus import Corpus, Queries, load_corpus, read_corpus
+from .list_maker import ListMaker, ListShape
 from .lists import RankingLists
-from .pairs import read_pairs
-from .passages import cut_passages
-from .recipe import read_list_recipe
+from .recipe import ListRecipe, ListSettings, read_list_recipe
+from .texts import Texts
 
-_T = TypeVar("_T")
-
-_DOCUMENT_TOKENS = 320
-_QUERY_TOKENS = 64
 _DEVELOPMENT_DOCUMENTS = 24
 
 
@@ -29,29 +28,29 @@ def main() -> None:
     """Read, embed, find candidates, write the lists."""
     arguments = _parser().parse_args()
     recipe = read_list_recipe(arguments.recipe)
-    pairs = read_pairs(arguments.data, recipe)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    tokenizer = load_tokenizer()
-    passages = cut_passages(pairs.documents, recipe.passage_words)
-    ids = tokenize(tokenizer, passages.texts, at_most=_DOCUMENT_TOKENS)
-    vectors = _embed(ids, "documents", arguments.device)
-    finder = CandidateFinder(passages.texts, vectors, depth=recipe.lists.depth)
-    for name, queries, size in (
-        ("development", pairs.development, _DEVELOPMENT_DOCUMENTS),
-        ("training", pairs.training, recipe.lists.documents),
+    corpus = _corpus(arguments.output / "corpus.npz", arguments.data, recipe)
+    if arguments.only_read:
+        return
+    vectors = _embed(corpus.passages, "passages", arguments.device)
+    finder = CandidateFinder(
+        corpus.passages,
+        vectors,
+        vocabulary=load_tokenizer().get_vocab_size(),
+        depth=recipe.lists.depth,
+    )
+    for name, queries, shape in (
+        ("development", corpus.development, _development_shape(recipe.lists)),
+        ("training", corpus.training, _shape(recipe.lists)),
     ):
-        texts = [query.text for query in queries]
-        query_ids = tokenize(tokenizer, texts, at_most=_QUERY_TOKENS)
-        found = finder.find(texts, _embed(query_ids, f"{name} queries", arguments.device))
-        maker = ListMaker(passages, vectors, recipe.lists, size=size, seed=recipe.seed)
-        rows = [
-            maker.make(*row) for row in _shown(zip(queries, found, strict=True), name, len(texts))
-        ]
-        documents, teacher = (np.stack(column) for column in zip(*rows, strict=True))
-        has_positive = np.array([query.is_answered for query in queries])
-        lists = RankingLists(query_ids, ids, documents, teacher, has_positive)
+        maker = ListMaker(
+            corpus.document_starts, vectors, recipe.lists, shape=shape, seed=recipe.seed
+        )
+        query_vectors = _embed(queries.texts, f"{name} queries", arguments.device)
+        found = _shown(finder.find(queries.texts, query_vectors), name, len(queries.texts))
+        lists = _make(maker, queries, found, corpus.passages, shape.own)
         lists.save(arguments.output / f"{name}.npz")
-        print(f"{name}: {len(texts)} lists of {size} out of {len(ids)} documents")
+        print(f"{name}: {lists.documents.shape} lists out of {len(corpus.passages)} passages")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,21 +58,49 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder of SET.jsonl.gz files")
     parser.add_argument("--output", type=Path, required=True, help="folder to write lists to")
     parser.add_argument("--recipe", type=Path, required=True, help="settings of the run")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--only-read", action="store_true", help="stop when all is tokens")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=device)
     return parser
 
 
-def _embed(texts: Sequence[Ids], what: str, device: str) -> Vectors:
+def _corpus(path: Path, data: Path, recipe: ListRecipe) -> Corpus:
+    if not path.exists():
+        print("reading pairs")
+        read_corpus(data, recipe).save(path)
+    return load_corpus(path)
+
+
+def _shape(settings: ListSettings) -> ListShape:
+    return ListShape(settings.documents, settings.own, settings.bm25, settings.bi_encoder)
+
+
+def _development_shape(settings: ListSettings) -> ListShape:
+    """Share candidates out as in training; the answering document's best passage is one."""
+    scale = _DEVELOPMENT_DOCUMENTS / settings.documents
+    bm25, bi_encoder = round(settings.bm25 * scale), round(settings.bi_encoder * scale)
+    return ListShape(_DEVELOPMENT_DOCUMENTS, 1, bm25, bi_encoder)
+
+
+def _make(
+    maker: ListMaker, queries: Queries, found: Iterable[Candidates], passages: Texts, own: int
+) -> RankingLists:
+    rows = [[part.cpu().numpy() for part in maker.make(queries, block)] for block in found]
+    documents, teacher = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return RankingLists(queries.texts, passages, documents.astype(np.int32), teacher, own)
+
+
+def _embed(texts: Texts, what: str, device: str) -> torch.Tensor:
     with progress_bars() as start:
         return embed(texts, device=device, advance=start(f"embed {what}", len(texts)))
 
 
-def _shown(rows: Iterable[_T], name: str, count: int) -> Iterator[_T]:
+def _shown(blocks: Iterator[Candidates], name: str, count: int) -> Iterator[Candidates]:
     with progress_bars() as start:
         advance = start(f"{name} lists", count)
-        for row in rows:
-            yield row
-            advance(1)
+        for block in blocks:
+            yield block
+            advance(len(block.cosine))
 
 
 if __name__ == "__main__":

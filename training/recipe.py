@@ -9,6 +9,7 @@ class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a query's list of documents is put together and scored by the teacher."""
 
     documents: int
+    own: int
     bm25: int
     bi_encoder: int
     depth: int
@@ -27,16 +28,18 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The optimisation; ``first.yaml`` explains each."""
+    """The optimisation; ``family.yaml`` explains each."""
 
     steps: int
     lists_in_step: int
+    documents: int
     learning_rate: float
     warmup: float
     window: int
     late_window: int
     late_share: float
     temperature: float
+    teacher_share: float
     label_weight: float
     probability_weight: float
     averaging: float
@@ -50,7 +53,7 @@ class ListRecipe(msgspec.Struct, frozen=True):
     sentences: dict[str, int]
     keyword_share: float
     unlabelled_share: float
-    passage_words: list[int]
+    passage_words: list[list[int]]
     lists: ListSettings
 
 

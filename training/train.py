@@ -1,11 +1,13 @@
-"""Train the family on prepared lists: ``python -m training.train --lists DIR --output DIR``.
+"""Train models on prepared lists.
 
-Killed, it goes on from its last checkpoint when started again with the same words.
+``python -m training.train --recipe FILE --lists DIR --output DIR``: killed, it goes on from its
+last checkpoint when started again with the same words.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -14,11 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ranklet.evaluation.progress import progress_bars
 
 from .base import copy_tokenizer
-from .batches import make_batches
+from .batches import PairBatcher
 from .calibration import check_calibration, fit_line
 from .development import rank_quality, score
 from .lists import RankingLists, load_lists
@@ -27,8 +30,11 @@ from .model import FamilyEncoder, load_family, load_teacher, save_member
 from .precision import reduced_precision
 from .recipe import TrainSettings, read_model_recipe
 
-_STEPS_TO_CHECKPOINT = 50
-_STEPS_TO_MEASURE = 600
+_Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
+
+_STEPS_TO_LOG = 50
+_STEPS_TO_MEASURE = 500
+_SECONDS_TO_CHECKPOINT = 120
 
 
 class Trainer:
@@ -52,8 +58,10 @@ class Trainer:
         self.step = 0
         self.steps = settings.steps
         self._lists = lists
+        self._pairs = PairBatcher(lists, self.device)
         self._settings = settings
         self._seed = seed
+        self._order: NDArray[np.int64] | None = None
         trained = [weight for weight in encoder.parameters() if weight.requires_grad]
         self._optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.01)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -63,18 +71,26 @@ class Trainer:
             pct_start=settings.warmup,
             anneal_strategy="linear",
         )
-        self.average = torch.optim.swa_utils.AveragedModel(encoder, avg_fn=self._mix)
+        average = cast("_Average", get_ema_multi_avg_fn(settings.averaging))
+        self.average = AveragedModel(encoder, multi_avg_fn=average)
 
-    def advance(self) -> float:
+    def advance(self) -> Tensor:
         """Do one step.
 
         Returns:
-            The loss.
+            The loss, shape (), on the device: to ask for its value is to wait for it.
         """
-        chosen = self._chosen()
-        logits = self._score(self.encoder, chosen)
-        has_positive = torch.from_numpy(self._lists.has_positive[chosen])
-        targets = Targets(self._teach(chosen), has_positive.to(self.device))
+        rows = self._chosen()
+        columns = draw_columns(
+            self._lists.documents[rows],
+            own=self._lists.own,
+            count=self._settings.documents,
+            seed=(self._seed, self.step),
+        )
+        documents = np.take_along_axis(self._lists.documents[rows], columns, 1)
+        logits = self._score(self.encoder, rows, documents)
+        is_own = torch.from_numpy(columns < self._lists.own).to(self.device)
+        targets = Targets(self._teach(rows, columns, documents), is_own)
         loss = family_loss(logits, targets, self._settings)
         self._optimizer.zero_grad()
         loss.backward()
@@ -83,7 +99,7 @@ class Trainer:
         self._schedule.step()
         self.average.update_parameters(self.encoder)
         self.step += 1
-        return loss.item()
+        return loss.detach()
 
     @property
     def averaged(self) -> FamilyEncoder:
@@ -112,35 +128,39 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
 
-    def _mix(self, average: Tensor, weight: Tensor, _steps: Tensor | int) -> Tensor:
-        return average.lerp(weight, 1 - self._settings.averaging)
-
     def _chosen(self) -> NDArray[np.int64]:
         """Choose this step's lists: a pass over all in an order of its own, then the next."""
         size = self._settings.lists_in_step
-        count = len(self._lists.query_ids)
+        count = len(self._lists.queries)
         epoch, batch = divmod(self.step, count // size)
-        order = np.random.default_rng((self._seed, epoch)).permutation(count)
-        return order[batch * size : (batch + 1) * size]
+        if self._order is None or batch == 0:
+            self._order = np.random.default_rng((self._seed, epoch)).permutation(count)
+        return self._order[batch * size : (batch + 1) * size]
 
-    def _teach(self, chosen: NDArray[np.int64]) -> Tensor:
-        """Score as the teacher does: a cross-encoder, or what the lists were prepared with."""
+    def _teach(
+        self, rows: NDArray[np.int64], columns: NDArray[np.int64], documents: NDArray[np.int32]
+    ) -> Tensor:
+        """Score as the teacher does: a cross-encoder, the lists' own scores, or some of both."""
+        prepared = np.take_along_axis(self._lists.teacher[rows], columns, 1)
+        scores = torch.from_numpy(prepared).to(self.device)
         if self._teacher is None:
-            return torch.from_numpy(self._lists.teacher[chosen]).to(self.device)
+            return scores
         with torch.no_grad():
-            return self._score(self._teacher, chosen)["teacher"]
+            logits = self._score(self._teacher, rows, documents)["teacher"]
+        return scores.lerp(logits, self._settings.teacher_share)
 
-    def _score(self, encoder: FamilyEncoder, chosen: NDArray[np.int64]) -> dict[str, Tensor]:
-        shape = self._lists.documents[chosen].shape
+    def _score(
+        self, encoder: FamilyEncoder, rows: NDArray[np.int64], documents: NDArray[np.int32]
+    ) -> dict[str, Tensor]:
         parts: list[dict[str, Tensor]] = []
         places: list[NDArray[np.int64]] = []
-        for batch in make_batches(self._lists, chosen, window=self._window()):
+        for batch in self._pairs.encode(rows, documents, window=self._window()):
             with reduced_precision(self.device):
-                parts.append(encoder(batch.ids.to(self.device), batch.types.to(self.device)))
+                parts.append(encoder(batch.ids, batch.types))
             places.append(batch.places)
         back = torch.from_numpy(np.argsort(np.concatenate(places))).to(self.device)
         return {
-            name: torch.cat([part[name] for part in parts])[back].reshape(shape)
+            name: torch.cat([part[name] for part in parts])[back].reshape(documents.shape)
             for name in parts[0]
         }
 
@@ -151,6 +171,27 @@ class Trainer:
         )
 
 
+def draw_columns(
+    documents: NDArray[np.int32], *, own: int, count: int, seed: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Draw a step's part of each list: the best own passage, another own one, and some others.
+
+    Args:
+        documents: Places of passages, shape (lists, passages), -1 where there is none.
+        own: How many of the first ones are own or missing, the best in front.
+        count: How many to draw of each list.
+        seed: What the draw depends on.
+
+    Returns:
+        Columns of ``documents``, shape (lists, count).
+    """
+    keys = np.where(documents < 0, -1, np.random.default_rng(seed).random(documents.shape))
+    seconds = keys[:, 1:own]
+    seconds[seconds < seconds.max(axis=1, keepdims=True, initial=-1)] = -1
+    keys[:, :own] += 2 * (keys[:, :own] >= 0)  # these before any other
+    return np.argsort(-keys, axis=1, kind="stable")[:, :count]
+
+
 def main() -> None:
     """Train, then write each model of the family with its figures on the development slice."""
     arguments = _parser().parse_args()
@@ -158,10 +199,12 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     arguments.output.mkdir(parents=True, exist_ok=True)
     lists = load_lists(arguments.lists / "training.npz")
-    development = load_lists(arguments.development or arguments.lists / "development.npz")
+    development = load_lists(arguments.lists / "development.npz")
     encoder = load_family(recipe.model, arguments.start).to(arguments.device)
     teacher = arguments.teacher and load_teacher(arguments.teacher).to(arguments.device)
     trainer = Trainer(encoder, lists, recipe.train, seed=recipe.seed, teacher=teacher)
+    if arguments.device == "cuda":
+        encoder.compile_layers()
     _train(trainer, development, arguments.output)
     for name in recipe.model.exits:
         _finish(trainer, name, development, arguments.output / name)
@@ -174,21 +217,29 @@ def _train(trainer: Trainer, development: RankingLists, output: Path) -> None:
     with (output / "log.jsonl").open("a", buffering=1) as log, progress_bars() as start:
         advance = start("steps", trainer.steps)
         advance(trainer.step)
+        begin = saved = time.perf_counter()
+        losses: list[Tensor] = []
         while trainer.step < trainer.steps:
-            begin = time.perf_counter()
-            loss = trainer.advance()
-            seconds = time.perf_counter() - begin
-            entry: dict[str, object] = {"step": trainer.step, "loss": loss, "seconds": seconds}
+            losses.append(trainer.advance())
+            advance(1)
             is_last = trainer.step == trainer.steps
+            if is_last or time.perf_counter() - saved > _SECONDS_TO_CHECKPOINT:
+                trainer.save(checkpoint)
+                saved = time.perf_counter()
+            if trainer.step % _STEPS_TO_LOG and not is_last:
+                continue
+            entry: dict[str, object] = {
+                "step": trainer.step,
+                "loss": torch.stack(losses).mean().item(),
+                "seconds": time.perf_counter() - begin,
+            }
+            losses.clear()
             if trainer.step % _STEPS_TO_MEASURE == 0 or is_last:
                 scores = score(trainer.averaged, development, device=trainer.device)
                 entry["development"] = {
                     name: rank_quality(values) for name, values in scores.items()
                 }
             log.write(json.dumps(entry) + "\n")
-            if trainer.step % _STEPS_TO_CHECKPOINT == 0 or is_last:
-                trainer.save(checkpoint)
-            advance(1)
 
 
 def _finish(trainer: Trainer, name: str, development: RankingLists, folder: Path) -> None:
@@ -216,9 +267,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, help="for checkpoints and models")
     parser.add_argument("--start", type=Path, help="model to go on from (the base)")
     parser.add_argument("--teacher", type=Path, help="model to learn from (the lists' own teacher)")
-    parser.add_argument("--development", type=Path, help="lists to choose by (those in --lists)")
     parser.add_argument("--recipe", type=Path, required=True, help="settings of the run")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=device)
     return parser
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from training.lists import RankingLists
+from training.texts import Texts
 from transformers import BertConfig, BertModel
 
 
@@ -25,10 +26,12 @@ def base() -> BertModel:
 def lists() -> RankingLists:
     random = np.random.default_rng(5)
 
-    def texts(count: int, longest: int) -> list[np.ndarray[tuple[int], np.dtype[np.int32]]]:
-        lengths = random.integers(1, longest, size=count)
-        return [random.integers(110, 300, size=n).astype(np.int32) for n in lengths]
+    def texts(count: int, longest: int) -> Texts:
+        lengths: list[int] = random.integers(1, longest, size=count).tolist()
+        return Texts.of([random.integers(110, 300, size=n).astype(np.uint16) for n in lengths])
 
-    documents = np.stack([random.permutation(30)[:4] for _ in range(12)]).astype(np.int32)
-    teacher = random.normal(scale=4, size=(12, 4)).astype(np.float32)
-    return RankingLists(texts(12, 8), texts(30, 60), documents, teacher, np.arange(12) % 3 != 0)
+    documents = np.stack([random.permutation(30)[:6] for _ in range(12)]).astype(np.int32)
+    documents[::3, :2] = -1
+    documents[1, 1] = -1
+    teacher = random.normal(scale=4, size=(12, 6)).astype(np.float32)
+    return RankingLists(texts(12, 8), texts(30, 60), documents, teacher, own=2)

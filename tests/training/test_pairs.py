@@ -4,19 +4,26 @@ import gzip
 import json
 from pathlib import Path
 
+import bm25s
 import numpy as np
 import pytest
+import torch
 from msgspec.structs import replace
+from training.bm25 import Bm25
 from training.candidates import CandidateFinder
-from training.list_maker import ListMaker
-from training.pairs import TrainingQuery, read_pairs
+from training.corpus import Corpus, Queries, load_corpus
+from training.list_maker import ListMaker, ListShape
+from training.pairs import read_pairs
 from training.passages import cut_passages
 from training.recipe import read_list_recipe
+from training.texts import Texts
 
 pytestmark = pytest.mark.torch
 
-FIRST = read_list_recipe(Path("training/first.yaml"))
-RECIPE = replace(FIRST, pairs={"a": 200, "b": 10}, sentences={"a": 5}, keyword_share=0.5)
+FAMILY = read_list_recipe(Path("training/family.yaml"))
+RECIPE = replace(
+    FAMILY, pairs={"a": 200, "b": 10}, sentences={"a": 5}, keyword_share=0.5, unlabelled_share=0.0
+)
 
 
 @pytest.fixture
@@ -69,49 +76,99 @@ def test_some_known_answers_are_not_used(folder: Path) -> None:
 
 def test_documents_are_cut_where_sentences_end() -> None:
     text = "One two three. Four five! Six seven eight nine ten. Eleven"
-    passages = cut_passages([text, "Short"], [5])
+    passages = cut_passages([text, "Short"], [[5], [100]])
     assert passages.texts == [
         "One two three. Four five!",
         "Six seven eight nine ten.",
         "Eleven",
+        text,
         "Short",
     ]
-    assert passages.of(0).tolist() == [0, 1, 2]
-    assert passages.of(1).tolist() == [3]
-    assert passages.of(None).tolist() == []
-    assert cut_passages([text, "Short"], []).texts == [text, "Short"]
+    assert passages.starts.tolist() == [0, 4, 5]
+    assert cut_passages(["\nOne two three.\n"], [[2]]).texts == ["One two three."]
 
 
-def test_the_best_passage_of_the_answer_stands_for_it() -> None:
-    random = np.random.default_rng(2)
-    documents = [f"first {number}. second {number}." for number in range(30)]
-    passages = cut_passages(documents, [2])
-    vectors = random.normal(size=(60, 8)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    (found,) = CandidateFinder(passages.texts, vectors, depth=20).find(["second"], vectors[9:10])
-    maker = ListMaker(passages, vectors, RECIPE.lists, size=8, seed=1)
-    chosen, _ = maker.make(TrainingQuery("second", "a", 4), found)
-    assert chosen[0] == 9
-    assert 8 not in chosen
-    alone = TrainingQuery("second", "a", None, is_answered=False)
-    assert any(9 in maker.make(alone, found)[0] for _ in range(20))
+def test_a_corpus_comes_back_as_it_was(tmp_path: Path) -> None:
+    texts = Texts.of([np.array([5, 30000], np.uint16), np.array([7], np.uint16)])
+    queries = Queries(texts, np.array([0, -1]), np.array([True, False]))
+    Corpus(texts, np.array([0, 2]), queries, queries).save(tmp_path / "corpus.npz")
+    found = load_corpus(tmp_path / "corpus.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus.npz"]
+    for one in (found.passages, found.training.texts, found.development.texts):
+        assert [one[place].tolist() for place in range(len(one))] == [[5, 30000], [7]]
+    assert found.training.documents.tolist() == [0, -1]
+    assert found.training.is_answered.tolist() == [True, False]
 
 
-def test_a_list_has_the_answer_first_and_nothing_like_it() -> None:
+def _random_texts(random: np.random.Generator, count: int) -> Texts:
+    lengths: list[int] = random.integers(1, 20, count).tolist()
+    return Texts.of([random.integers(0, 40, length).astype(np.uint16) for length in lengths])
+
+
+def test_bm25_is_that_of_bm25s() -> None:
+    random = np.random.default_rng(4)
+    texts, queries = _random_texts(random, 50), _random_texts(random, 6)
+    reference = bm25s.BM25()
+    words = [[str(token) for token in texts[place]] for place in range(50)]
+    reference.index(words, show_progress=False)
+    found = Bm25(texts, vocabulary=40, device="cpu").score([queries[place] for place in range(6)])
+    for place in range(6):
+        wanted = reference.get_scores([str(token) for token in queries[place]])
+        np.testing.assert_allclose(found[place], wanted / wanted.max(), atol=1e-5)
+
+
+SHAPE = ListShape(12, own=2, bm25=4, bi_encoder=4)
+
+
+def _made(
+    queries: Queries, *, alike: tuple[int, int] | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Make lists over 60 documents of 5 passages each; give them, their scores and the vectors."""
     random = np.random.default_rng(1)
-    documents = [f"word{number} word{number % 7} shared" for number in range(60)]
-    vectors = random.normal(size=(60, 8)).astype(np.float32)
-    vectors[5] = vectors[9]  # the same text as far as the bi-encoder can tell
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    finder = CandidateFinder(documents, vectors, depth=20)
-    (found,) = finder.find(["word9 shared"], vectors[9:10] + vectors[5:6])
-    assert found.by_bm25[0] == 9
-    assert {5, 9} <= set(found.by_cosine[:2].tolist())
-    maker = ListMaker(cut_passages(documents, []), vectors, RECIPE.lists, size=8, seed=1)
-    chosen, teacher = maker.make(TrainingQuery("word9 shared", "a", 9), found)
-    assert chosen[0] == 9
-    assert 5 not in chosen
-    assert len(set(chosen.tolist())) == 8
-    np.testing.assert_allclose(teacher, 20 * found.cosine[chosen] + 4 * found.bm25[chosen])
-    unlabelled = TrainingQuery("word9 shared", "a", 9, is_answered=False)
-    assert not {5, 9} & set(maker.make(unlabelled, found)[0].tolist())
+    passages = _random_texts(random, 300)
+    vectors = torch.from_numpy(random.normal(size=(300, 16)).astype(np.float32))
+    if alike:
+        vectors[alike[0]] = vectors[alike[1]]
+    vectors = torch.nn.functional.normalize(vectors, dim=1)
+    finder = CandidateFinder(passages, vectors, vocabulary=40, depth=20)
+    (found,) = finder.find(queries.texts, vectors[[12, 13, 101]])
+    starts = np.arange(0, 301, 5)
+    maker = ListMaker(starts, vectors, RECIPE.lists, shape=SHAPE, seed=1)
+    chosen, teacher = maker.make(queries, found)
+    wanted = (
+        RECIPE.lists.cosine_scale * found.cosine + RECIPE.lists.bm25_scale * found.bm25
+    ).gather(1, chosen.clamp(min=0))
+    torch.testing.assert_close(teacher, wanted)
+    return chosen, found.cosine, found.by_cosine
+
+
+def _queries(documents: list[int], answered: list[bool]) -> Queries:
+    texts = _random_texts(np.random.default_rng(3), 3)
+    return Queries(texts, np.array(documents), np.array(answered))
+
+
+def test_a_list_begins_with_the_answering_document() -> None:
+    queries = _queries([2, 2, -1], [True, False, False])
+    chosen, cosine, _ = _made(queries)
+    own = cosine[0, 10:15].argsort(descending=True)[:2] + 10
+    assert chosen[0, :2].tolist() == own.tolist()
+    assert (chosen[1:, :2] == -1).all()
+    assert chosen[0, 0] == 12
+    for row in (0, 1):
+        assert not ((chosen[row, 2:] >= 10) & (chosen[row, 2:] < 15)).any()
+    assert 101 in _made(_queries([-1, -1, -1], [False] * 3))[0][2]  # its vector is the query's
+    assert (chosen[:, 2:] >= 0).all()
+
+
+def test_what_is_like_the_answer_is_left_out() -> None:
+    queries = _queries([2, 2, -1], [True, True, False])
+    for alike in ((200, 12), (201, 13)):
+        chosen, _, by_cosine = _made(queries, alike=alike)
+        assert alike[0] in by_cosine[alike[1] - 12, :2]
+        assert alike[0] not in chosen[:2]
+
+
+def test_candidates_stand_in_a_list_once() -> None:
+    chosen, _, _ = _made(_queries([2, 7, -1], [True, True, False]))
+    for row in chosen[:, 2:10]:
+        assert row.sort().values.diff().min() > 0

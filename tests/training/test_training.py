@@ -8,25 +8,28 @@ import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace as struct_replace
-from training.batches import make_batches
+from training.batches import PairBatcher
 from training.development import rank_quality, score
 from training.lists import RankingLists, load_lists
 from training.losses import Targets, family_loss
 from training.model import FamilyEncoder, load_family, load_teacher, save_member
 from training.recipe import ModelSettings, read_model_recipe
-from training.train import Trainer
+from training.texts import Texts
+from training.train import Trainer, draw_columns
 from transformers import BertModel
 
 pytestmark = pytest.mark.torch
 
 FAMILY = ModelSettings(layers=3, exits={"small": 1, "large": 3})
-SETTINGS = read_model_recipe(Path("training/first.yaml")).train
+SETTINGS = read_model_recipe(Path("training/family.yaml")).train
 
 
 def make_trainer(
     base: BertModel, lists: RankingLists, teacher: FamilyEncoder | None = None
 ) -> Trainer:
-    settings = struct_replace(SETTINGS, steps=6, lists_in_step=4, window=32, late_window=48)
+    settings = struct_replace(
+        SETTINGS, steps=6, lists_in_step=4, documents=4, window=32, late_window=48
+    )
     torch.manual_seed(1)
     encoder = FamilyEncoder(deepcopy(base), FAMILY)
     return Trainer(encoder, lists, settings, seed=3, teacher=teacher)
@@ -61,32 +64,78 @@ def test_lists_come_back_as_they_were(lists: RankingLists, tmp_path: Path) -> No
     lists.save(tmp_path / "lists.npz")
     found = load_lists(tmp_path / "lists.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["lists.npz"]
-    for name in ("documents", "teacher", "has_positive"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(lists, name))
-    for name in ("query_ids", "document_ids"):
-        for one, other in zip(getattr(found, name), getattr(lists, name), strict=True):
-            np.testing.assert_array_equal(one, other)
+    assert found.own == lists.own
+    np.testing.assert_array_equal(found.teacher, lists.teacher)
+    np.testing.assert_array_equal(found.documents < 0, lists.documents < 0)
+    assert len(found.passages) == len(set(lists.documents[lists.documents >= 0].tolist()))
+    for row in range(12):
+        np.testing.assert_array_equal(found.queries[row], lists.queries[row])
+        places = (documents[row].tolist() for documents in (found.documents, lists.documents))
+        for one, other in zip(*places, strict=True):
+            if other >= 0:
+                np.testing.assert_array_equal(found.passages[one], lists.passages[other])
 
 
 def test_batches_hold_each_pair_once_and_cut_documents(lists: RankingLists) -> None:
-    chosen = np.array([7, 2, 9])
+    rows = np.array([7, 2, 10])
+    documents = lists.documents[rows]
     seen: list[int] = []
-    for batch in make_batches(lists, chosen, window=32):
+    for batch in PairBatcher(lists, "cpu").encode(rows, documents, window=32):
         assert batch.ids.shape[1] <= 32
         for place, ids, types in zip(batch.places, batch.ids, batch.types, strict=True):
-            query = lists.query_ids[chosen[place // 4]]
-            document = lists.document_ids[lists.documents[chosen[place // 4], place % 4]]
-            document = document[: 32 - len(query) - 3]
+            query = lists.queries[int(rows[place // 6])]
+            passage = lists.passages[int(documents[place // 6, place % 6])]
+            document = passage[: 32 - len(query) - 3]
             expected = [101, *query, 102, *document, 102]
             assert ids[ids != 0].tolist() == expected
-            assert types[: len(expected)].sum() == len(document) + 1
+            assert types.tolist()[: len(expected)] == [0] * (len(query) + 2) + [1] * (
+                len(document) + 1
+            )
             seen.append(int(place))
-    assert sorted(seen) == list(range(12))
+    assert sorted(seen) == list(range(18))
+
+
+def test_a_draw_takes_the_best_own_passage_another_and_others() -> None:
+    documents = np.arange(8000, dtype=np.int32).reshape(1000, 8)
+    documents[500:, 1:3] = -1
+    documents[750:, :3] = -1
+    columns = draw_columns(documents, own=3, count=5, seed=(1, 2))
+    assert all(len(set(row)) == 5 for row in columns.tolist())
+    assert (np.take_along_axis(documents, columns, 1) >= 0).all()
+    own = [sorted(column for column in row if column < 3) for row in columns.tolist()]
+    assert all(row in ([0, 1], [0, 2]) for row in own[:500])
+    assert 150 < own[:500].count([0, 1]) < 350
+    assert own[500:] == [[0]] * 250 + [[]] * 250
+    others = np.bincount(columns[columns >= 3], minlength=8)[3:]
+    assert others.min() > 0.8 * others.mean()
+
+
+def test_which_own_passage_answers_is_left_to_the_model() -> None:
+    is_own = torch.tensor([[True, True, False, False]])
+    teacher = torch.zeros(1, 4)
+    settings = struct_replace(SETTINGS, label_weight=1.0, probability_weight=0.0, temperature=1.0)
+
+    def loss(logits: list[float]) -> float:
+        whole = family_loss({"one": torch.tensor([logits])}, Targets(teacher, is_own), settings)
+        unlabelled = Targets(teacher, torch.zeros_like(is_own))
+        return float(whole - family_loss({"one": torch.tensor([logits])}, unlabelled, settings))
+
+    assert loss([9.0, 0.0, 0.0, 0.0]) == pytest.approx(loss([0.0, 9.0, 0.0, 0.0]))
+    assert loss([9.0, 0.0, 0.0, 0.0]) < 0.01
+    assert loss([0.0, 0.0, 0.0, 0.0]) == pytest.approx(np.log(2), abs=1e-6)
 
 
 def test_a_run_learns_what_the_teacher_says(base: BertModel, lists: RankingLists) -> None:
     trainer = make_trainer(base, lists)
-    targets = Targets(torch.from_numpy(lists.teacher), torch.from_numpy(lists.has_positive))
+    places = np.flatnonzero((lists.documents >= 0).all(1))
+    lists = replace(
+        lists,
+        queries=lists.queries.take(places),
+        documents=lists.documents[places],
+        teacher=lists.teacher[places],
+    )
+    is_own = torch.arange(6).expand(len(places), -1) < lists.own
+    targets = Targets(torch.from_numpy(lists.teacher), is_own)
 
     def loss() -> float:
         logits = score(trainer.encoder, lists, device="cpu")
@@ -103,11 +152,13 @@ def test_a_model_may_be_the_teacher(base: BertModel, lists: RankingLists, tmp_pa
     save_member(FamilyEncoder(base, FAMILY).member("large"), tmp_path)
     teacher = load_teacher(tmp_path)
     # So short that no window cuts them.
-    lists = replace(lists, document_ids=[ids[:16] for ids in lists.document_ids])
-    with_its_scores = replace(lists, teacher=score(teacher, lists, device="cpu")["teacher"])
-    loss = make_trainer(base, lists, teacher).advance()
-    assert loss == pytest.approx(make_trainer(base, with_its_scores).advance(), rel=1e-3)
-    assert loss != pytest.approx(make_trainer(base, lists).advance(), rel=0.1)
+    short = [lists.passages[place][:16] for place in range(len(lists.passages))]
+    lists = replace(lists, passages=Texts.of(short))
+    whole = replace(lists, documents=lists.documents.clip(min=0))
+    with_its_scores = replace(lists, teacher=score(teacher, whole, device="cpu")["teacher"])
+    loss = make_trainer(base, lists, teacher).advance().item()
+    assert loss == pytest.approx(make_trainer(base, with_its_scores).advance().item(), rel=1e-3)
+    assert loss != pytest.approx(make_trainer(base, lists).advance().item(), rel=0.1)
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
@@ -116,12 +167,12 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     whole, first = make_trainer(base, lists), make_trainer(base, lists)
     for _ in range(6):
         whole.advance()
-    for _ in range(3):
+    for _ in range(4):  # in the middle of the second pass over the lists
         first.advance()
     first.save(tmp_path / "checkpoint.pt")
     second = make_trainer(base, lists)
     second.load(tmp_path / "checkpoint.pt")
-    for _ in range(3):
+    for _ in range(2):
         second.advance()
     for trainer in (second.encoder, second.average):
         other = whole.encoder if trainer is second.encoder else whole.average
