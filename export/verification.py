@@ -1,12 +1,15 @@
 """Compares the logits of a variant with those of the original model, one pair a run."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 from scipy import stats
 
 from ranklet.runtime.arrays import Float32Array, IntArray
+from ranklet.runtime.errors import ProviderError
 from ranklet.runtime.manifest import Precision, VariantReport
 from ranklet.runtime.sessions import cpu_session, cuda_is_available, cuda_session
 
@@ -91,8 +94,7 @@ def _score(
     options: dict[str, str],
     on_pair: Callable[[], object] | None,
 ) -> Float32Array:
-    on_gpu = precision == "fp16" and cuda_is_available()
-    session = cuda_session(graph) if on_gpu else cpu_session(graph, options=options)
+    session = _session(graph, precision, options)
     logits = np.empty(len(feeds), np.float32)
     for position, feed in enumerate(feeds):
         output = session.run(None, feed)[0]
@@ -104,3 +106,11 @@ def _score(
         if on_pair is not None:
             on_pair()
     return logits
+
+
+def _session(graph: Path, precision: Precision, options: dict[str, str]) -> ort.InferenceSession:
+    """Open a graph where it will run; one for GPUs on the CPU where none can be used."""
+    if precision == "fp16" and cuda_is_available():
+        with suppress(ProviderError):
+            return cuda_session(graph)
+    return cpu_session(graph, options=options)

@@ -15,6 +15,7 @@ from ranklet.export.errors import ExportError
 from ranklet.export.verification import MAX_DIFFERENCE_FP32, rank_agreement, verify_graph
 from ranklet.export.verification_text import load_pairs
 from ranklet.runtime.manifest import Precision
+from ranklet.runtime.sessions import cuda_is_available
 from ranklet.runtime.tokenization import PairEncoder
 
 if TYPE_CHECKING:
@@ -119,6 +120,18 @@ def test_wrong_graph_fails(
     passed, max_difference = _verify(original, tmp_path / "wrong.onnx", precision)
     assert not passed
     assert max_difference > 1000 * MAX_DIFFERENCE_FP32
+
+
+@pytest.mark.torch
+@pytest.mark.skipif(cuda_is_available(), reason="a GPU may be there")
+def test_without_a_gpu_16_bits_are_compared_on_the_cpu(
+    original: Original, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where onnxruntime-gpu is installed and cannot load CUDA's libraries."""
+    monkeypatch.setattr("ranklet.export.verification.cuda_is_available", lambda: True)
+    passed, max_difference = _verify(original, original.graph, "fp16")
+    assert passed
+    assert max_difference < MAX_DIFFERENCE_FP32
 
 
 @pytest.mark.torch
