@@ -1,6 +1,7 @@
 """The comparison's table and plot, rendered from a small made-up result."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +106,33 @@ def test_plot_is_well_formed(results: Path, tmp_path: Path) -> None:
     root = ET.fromstring(output.read_text())  # noqa: S314 - we wrote it
     classes = [element.get("class") for element in root.iter("{http://www.w3.org/2000/svg}rect")]
     assert classes == ["other", "ours", "peer"]
+
+
+def test_settings_found_before_are_found_again() -> None:
+    """What a comparison's own trials say is best is what it raced, `--settings-of` relies on it."""
+    path = ROOT / "benchmarks/results/peers-2026-11-26.json"
+    code = f"""
+import sys
+from pathlib import Path
+import msgspec
+from peers.lineup import make_peers
+from peers.race import Race
+from peers.record import Comparison
+
+earlier = msgspec.json.decode(Path({str(path)!r}).read_bytes(), type=Comparison)
+texts = dict.fromkeys(workload.name for workload in earlier.workloads)
+race = Race(texts, Path(sys.executable))
+for peer in make_peers(Path("pruned.onnx")):
+    found = {{
+        (workload, runner.setting.name)
+        for runner in race.recall(peer, earlier)
+        for workload in runner.roles
+    }}
+    raced = {{(e.workload, e.setting) for e in earlier.entries if e.peer == peer.name}}
+    assert found == raced, (peer.name, found ^ raced)
+print(len(race.trials))
+"""
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
+    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert int(result.stdout) > 100
