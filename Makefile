@@ -19,6 +19,7 @@ SERVICE := $(VENV)/.service
 EXPORT := $(VENV)/.export
 DEVELOPMENT := $(VENV)/.development
 TRAINING := $(VENV)/.training
+LISTS := build/training/lists/training.npz
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -58,13 +59,14 @@ bench: $(DEVELOPMENT) ## measure the shipped model: make bench [BENCH='latency s
 	@for name in $(BENCH); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(OPTIONS) \
 	  --output benchmarks/results/$$(echo $$name | tr _ -)-$$(date +%F).json || exit; done
 
-train: $(TRAINING) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
-	@test -n '$(TRAIN_DATA)' || { echo 'Say where the pairs are: make train TRAIN_DATA=<folder>; training/README.md tells how to get them'; exit 1; }
-	test -e build/training/lists/training.npz || $(BIN)/python -m training.prepare \
-	  --data $(TRAIN_DATA) --recipe training/family.yaml --output build/training/lists
+train: $(TRAINING) $(LISTS) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
 	$(call train,family)
 	$(call train,mini,--start $(call trained,family,mini) --teacher $(call trained,family,small))
 	$(call train,nano,--start $(call trained,mini,mini) --teacher $(call trained,family,small))
+
+$(LISTS): training/family.yaml | $(TRAINING)
+	@test -n '$(TRAIN_DATA)' || { echo 'Say where the pairs are: make train TRAIN_DATA=<folder>; training/README.md tells how to get them'; exit 1; }
+	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --recipe $< --output $(@D)
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay
 	rm -rf $(VENV) build dist src/ranklet.egg-info .hypothesis .*_cache
@@ -134,7 +136,7 @@ endef
 
 # A run of training by the name of its recipe, with options; and where the model of a run lies.
 define train
-$(BIN)/python -m training.train --lists build/training/lists --recipe training/$(1).yaml \
+$(BIN)/python -m training.train --lists $(dir $(LISTS)) --recipe training/$(1).yaml \
 	  --output build/training/$(1) $(2)
 endef
 trained = build/training/$(1)/ranklet-$(2)

@@ -46,7 +46,7 @@ WINDOW_CUT = Cut()
 class Frame:
     """What a tokenizer's template puts around any document beside one query.
 
-    Learned from one pair: the template itself takes three times as long, all of it with the GIL.
+    Learned from one pair: the template itself takes several times as long, all of it with the GIL.
     """
 
     before: IntArray

@@ -1,4 +1,4 @@
-"""What lists are drawn from: passages and queries as tokens, read from the pairs once."""
+"""What lists are drawn from: passages and queries as tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .base import load_tokenizer, tokenize
 from .pairs import TrainingQuery, read_pairs
 from .passages import cut_passages
 from .recipe import ListRecipe
-from .texts import Texts, starts_of
+from .texts import Texts
 
 _PASSAGE_TOKENS = 320
 _QUERY_TOKENS = 64
@@ -39,32 +39,6 @@ class Corpus:
     training: Queries
     development: Queries
 
-    def save(self, path: Path) -> None:
-        """Write the file as a whole or not at all."""
-        arrays = _arrays("passages", self.passages) | {"document_starts": self.document_starts}
-        for name, queries in (("training", self.training), ("development", self.development)):
-            arrays |= _arrays(name, queries.texts)
-            arrays[f"{name}_documents"] = queries.documents
-            arrays[f"{name}_is_answered"] = queries.is_answered
-        new = path.with_suffix(".new.npz")
-        np.savez_compressed(new, allow_pickle=False, **arrays)
-        new.replace(path)
-
-
-def load_corpus(path: Path) -> Corpus:
-    """Read what ``Corpus.save`` wrote."""
-    with np.load(path) as arrays:
-
-        def texts(name: str) -> Texts:
-            return Texts(arrays[f"{name}_ids"], starts_of(arrays[f"{name}_lengths"]))
-
-        def queries(name: str) -> Queries:
-            answered = arrays[f"{name}_is_answered"]
-            return Queries(texts(name), arrays[f"{name}_documents"], answered)
-
-        starts = arrays["document_starts"]
-        return Corpus(texts("passages"), starts, queries("training"), queries("development"))
-
 
 def read_corpus(folder: Path, recipe: ListRecipe) -> Corpus:
     """Read the pairs of a folder, cut documents into passages, and turn all into tokens."""
@@ -84,7 +58,3 @@ def _queries(tokenizer: Tokenizer, queries: Sequence[TrainingQuery]) -> Queries:
     documents = [-1 if query.document is None else query.document for query in queries]
     answered = [query.is_answered for query in queries]
     return Queries(Texts.of(ids), np.array(documents), np.array(answered))
-
-
-def _arrays(name: str, texts: Texts) -> dict[str, NDArray[np.generic]]:
-    return {f"{name}_ids": texts.ids, f"{name}_lengths": texts.lengths.astype(np.uint16)}

@@ -1,4 +1,11 @@
-"""The development slice: what chooses between checkpoints, in place of the test collections."""
+"""The development slice: what chooses between checkpoints, in place of the test collections.
+
+``python -m training.development --lists FILE MODEL ...`` compares models on it.
+"""
+
+import argparse
+import json
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -7,8 +14,8 @@ from numpy.typing import NDArray
 from ranklet.evaluation.metrics import measure_run, parse_metrics
 
 from .batches import PairBatcher
-from .lists import RankingLists
-from .model import FamilyEncoder
+from .lists import RankingLists, load_lists
+from .model import FamilyEncoder, load_teacher
 from .precision import reduced_precision
 
 _WINDOW = 256
@@ -42,3 +49,20 @@ def rank_quality(scores: NDArray[np.float32]) -> dict[str, float]:
     run = {str(row): dict(zip(documents, map(float, scores[row]), strict=True)) for row in rows}
     found = measure_run(parse_metrics(_METRICS), qrels, run)
     return {name: round(quality.mean, 4) for name, quality in found.items()}
+
+
+def main() -> None:
+    """Tell how well models rank the slice, and the lists' own scores, as lines of JSON."""
+    parser = argparse.ArgumentParser(prog="python -m training.development", description=__doc__)
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="a checkpoint")
+    parser.add_argument("--lists", type=Path, required=True, help="development.npz of prepare")
+    arguments = parser.parse_args()
+    lists = load_lists(arguments.lists)
+    print(json.dumps({"model": "the lists' own scores", **rank_quality(lists.teacher)}))
+    for folder in arguments.models:
+        scores = score(load_teacher(folder), lists, device="cpu")["teacher"]
+        print(json.dumps({"model": str(folder), **rank_quality(scores)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

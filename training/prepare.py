@@ -1,10 +1,10 @@
 """Make ranking lists out of pairs.
 
-``python -m training.prepare --recipe FILE --data DIR --output DIR``: pairs are turned into tokens
-once; the file of them is used again when it is there.
+``python -m training.prepare --recipe FILE --data DIR --output DIR``
 """
 
 import argparse
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from ranklet.evaluation.progress import progress_bars
 
 from .base import embed, load_tokenizer
 from .candidates import CandidateFinder, Candidates
-from .corpus import Corpus, Queries, load_corpus, read_corpus
+from .corpus import Queries, read_corpus
 from .list_maker import ListMaker, ListShape
 from .lists import RankingLists
-from .recipe import ListRecipe, ListSettings, read_list_recipe
+from .recipe import ListSettings, read_list_recipe
 from .texts import Texts
 
 _DEVELOPMENT_DOCUMENTS = 24
@@ -29,9 +29,14 @@ def main() -> None:
     arguments = _parser().parse_args()
     recipe = read_list_recipe(arguments.recipe)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    corpus = _corpus(arguments.output / "corpus.npz", arguments.data, recipe)
-    if arguments.only_read:
-        return
+    print("reading pairs")
+    corpus = read_corpus(arguments.data, recipe)
+    if len(corpus.passages) < recipe.lists.depth:
+        sys.exit(
+            f"{arguments.data} gives {len(corpus.passages)} passages, fewer than the "
+            f"{recipe.lists.depth} candidates that {arguments.recipe} wants of each query: take "
+            "more pairs or a smaller `depth`"
+        )
     vectors = _embed(corpus.passages, "passages", arguments.device)
     finder = CandidateFinder(
         corpus.passages,
@@ -58,17 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder of SET.jsonl.gz files")
     parser.add_argument("--output", type=Path, required=True, help="folder to write lists to")
     parser.add_argument("--recipe", type=Path, required=True, help="settings of the run")
-    parser.add_argument("--only-read", action="store_true", help="stop when all is tokens")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", choices=("cpu", "cuda"), default=device)
     return parser
-
-
-def _corpus(path: Path, data: Path, recipe: ListRecipe) -> Corpus:
-    if not path.exists():
-        print("reading pairs")
-        read_corpus(data, recipe).save(path)
-    return load_corpus(path)
 
 
 def _shape(settings: ListSettings) -> ListShape:

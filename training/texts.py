@@ -27,7 +27,7 @@ class Texts:
     @classmethod
     def of(cls, texts: Sequence[Ids]) -> "Texts":
         """Put texts one behind the other."""
-        starts = starts_of(np.array([len(text) for text in texts]))
+        starts = np.cumsum([0, *map(len, texts)])
         return cls(np.concatenate(texts).astype(np.uint16), starts)
 
     def __len__(self) -> int:
@@ -47,11 +47,6 @@ class Texts:
     def take(self, places: NDArray[np.integer]) -> "Texts":
         """Keep some texts, in the order of ``places``."""
         return Texts.of([self[place] for place in places.tolist()])
-
-
-def starts_of(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Tell where texts of these lengths begin and, last, where all end."""
-    return np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
 
 
 class DeviceTexts:

@@ -6,6 +6,7 @@ last checkpoint when started again with the same words.
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -199,6 +200,8 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     arguments.output.mkdir(parents=True, exist_ok=True)
     lists = load_lists(arguments.lists / "training.npz")
+    if len(lists.queries) < recipe.train.lists_in_step:
+        sys.exit(f"{len(lists.queries)} lists are too few for a step of {arguments.recipe}")
     development = load_lists(arguments.lists / "development.npz")
     encoder = load_family(recipe.model, arguments.start).to(arguments.device)
     teacher = arguments.teacher and load_teacher(arguments.teacher).to(arguments.device)

@@ -11,7 +11,7 @@ import torch
 from msgspec.structs import replace
 from training.bm25 import Bm25
 from training.candidates import CandidateFinder
-from training.corpus import Corpus, Queries, load_corpus
+from training.corpus import Queries
 from training.list_maker import ListMaker, ListShape
 from training.pairs import read_pairs
 from training.passages import cut_passages
@@ -86,18 +86,6 @@ def test_documents_are_cut_where_sentences_end() -> None:
     ]
     assert passages.starts.tolist() == [0, 4, 5]
     assert cut_passages(["\nOne two three.\n"], [[2]]).texts == ["One two three."]
-
-
-def test_a_corpus_comes_back_as_it_was(tmp_path: Path) -> None:
-    texts = Texts.of([np.array([5, 30000], np.uint16), np.array([7], np.uint16)])
-    queries = Queries(texts, np.array([0, -1]), np.array([True, False]))
-    Corpus(texts, np.array([0, 2]), queries, queries).save(tmp_path / "corpus.npz")
-    found = load_corpus(tmp_path / "corpus.npz")
-    assert [path.name for path in tmp_path.iterdir()] == ["corpus.npz"]
-    for one in (found.passages, found.training.texts, found.development.texts):
-        assert [one[place].tolist() for place in range(len(one))] == [[5, 30000], [7]]
-    assert found.training.documents.tolist() == [0, -1]
-    assert found.training.is_answered.tolist() == [True, False]
 
 
 def _random_texts(random: np.random.Generator, count: int) -> Texts:

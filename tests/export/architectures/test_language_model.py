@@ -139,6 +139,20 @@ def test_long_documents_are_read_in_windows(bundle: Path) -> None:
     assert many.logits[0] >= one.logits[0]
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_documents_are_encoded_together_as_alone(bundle: Path, side: Side) -> None:
+    prompt = read_manifest(bundle).prompt
+    encoder = open_encoder(bundle / "tokenizer.json", window_tokens=150, prompt=prompt)
+    query = encoder.encode_query("what is a gene", Cut(side=side))
+    documents = ["", "A gene.", "\n\nA gene is a stretch of DNA. " * 20, "gene" * 200, "é 日本"]
+    together = encoder.encode_documents(query, documents, max_windows=3)
+    alone = [encoder.encode_windows(query, document, max_windows=3) for document in documents]
+    assert [[pair.ids.tolist() for pair in group] for group in together] == [
+        [pair.ids.tolist() for pair in group] for group in alone
+    ]
+    assert max(map(len, together)) == 3
+
+
 def test_long_query_leaves_room_for_the_document(bundle: Path) -> None:
     with Reranker.open(bundle, variant="fp32") as reranker:
         result = reranker.submit("many words " * 2000, ["a gene", "a tower"]).result()
