@@ -282,7 +282,10 @@ def test_a_removed_model_finishes_its_requests(start_server: StartServer, models
 def test_sighup_reloads(start_server: StartServer, models: Models, eventually: Eventually) -> None:
     models.install("a", "b")
     models.configure("a")
+    # Under nohup the signal is ignored; the server would inherit that, and leave it so.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     process, client = start_server(*models.words)
+    signal.signal(signal.SIGHUP, before)
     models.configure("b")
     process.send_signal(signal.SIGHUP)
     eventually(lambda: "b" in statuses(client))
