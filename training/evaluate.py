@@ -22,7 +22,7 @@ _RANKLET = (sys.executable, "-m", "ranklet.cli")
 def main() -> None:
     """Export, measure, write down."""
     arguments = _parser().parse_args()
-    bundles = [_export(model, arguments.bundles) for model in arguments.models]
+    bundles = [_export(model, arguments.bundles, arguments.variants) for model in arguments.models]
     words = ["eval", "--json", "--metrics", _METRICS, "--depth", str(arguments.depth)]
     words += ["--variant", *arguments.variants, "--model", *map(str, bundles)]
     found = subprocess.run(  # noqa: S603 - our own program and the words above
@@ -56,11 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _export(model: Path, bundles: Path) -> Path:
+def _export(model: Path, bundles: Path, variants: Sequence[str]) -> Path:
     bundle = bundles / model.name
-    subprocess.run(  # noqa: S603 - our own program and a path
-        [*_RANKLET, "export", str(model), "--output", str(bundle)], check=True
-    )
+    words = ["export", str(model), "--output", str(bundle), "--variants", ",".join(variants)]
+    subprocess.run([*_RANKLET, *words], check=True)  # noqa: S603 - our own program and a path
     return bundle
 
 

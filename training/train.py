@@ -38,6 +38,16 @@ _STEPS_TO_MEASURE = 500
 _SECONDS_TO_CHECKPOINT = 120
 
 
+class OtherRunError(Exception):
+    """A checkpoint does not belong to this run."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is of a run with other settings: remove it to begin anew, or give this run "
+            "another --output"
+        )
+
+
 class Trainer:
     """The state of a run: weights, their average, the optimiser, the step.
 
@@ -62,6 +72,7 @@ class Trainer:
         self._pairs = PairBatcher(lists, self.device)
         self._settings = settings
         self._seed = seed
+        self._recipe = {"seed": seed, "train": msgspec.to_builtins(settings)}
         self._order: NDArray[np.int64] | None = None
         trained = [weight for weight in encoder.parameters() if weight.requires_grad]
         self._optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.01)
@@ -110,6 +121,7 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write the state, as a whole or not at all."""
         state = {
+            "recipe": self._recipe,
             "step": self.step,
             "encoder": self.encoder.state_dict(),
             "average": self.average.state_dict(),
@@ -121,8 +133,14 @@ class Trainer:
         new.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from where ``save`` was called."""
+        """Go on from where ``save`` was called.
+
+        Raises:
+            OtherRunError: that was a run with other settings, or another seed.
+        """
         state = torch.load(path, map_location=self.device, weights_only=True)
+        if state.get("recipe") != self._recipe:
+            raise OtherRunError(path)
         self.step = state["step"]
         self.encoder.load_state_dict(state["encoder"])
         self.average.load_state_dict(state["average"])
@@ -216,7 +234,10 @@ def main() -> None:
 def _train(trainer: Trainer, development: RankingLists, output: Path) -> None:
     checkpoint = output / "checkpoint.pt"
     if checkpoint.exists():
-        trainer.load(checkpoint)
+        try:
+            trainer.load(checkpoint)
+        except OtherRunError as error:
+            sys.exit(str(error))
     with (output / "log.jsonl").open("a", buffering=1) as log, progress_bars() as start:
         advance = start("steps", trainer.steps)
         advance(trainer.step)

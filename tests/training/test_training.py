@@ -15,7 +15,7 @@ from training.losses import Targets, family_loss
 from training.model import FamilyEncoder, load_family, load_teacher, save_member
 from training.recipe import ModelSettings, read_model_recipe
 from training.texts import Texts
-from training.train import Trainer, draw_columns
+from training.train import OtherRunError, Trainer, draw_columns
 from transformers import BertModel
 
 pytestmark = pytest.mark.torch
@@ -178,6 +178,17 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
         other = whole.encoder if trainer is second.encoder else whole.average
         for one, two in zip(trainer.parameters(), other.parameters(), strict=True):
             torch.testing.assert_close(one, two, atol=0, rtol=0)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(
+    base: BertModel, lists: RankingLists, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    make_trainer(base, lists).save(checkpoint)
+    changed = struct_replace(SETTINGS, learning_rate=2 * SETTINGS.learning_rate)
+    encoder = FamilyEncoder(base, FAMILY)
+    with pytest.raises(OtherRunError, match=r"checkpoint\.pt is of a run with other settings"):
+        Trainer(encoder, lists, changed, seed=3).load(checkpoint)
 
 
 def test_quality_counts_where_the_answer_stands() -> None:
