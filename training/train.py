@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import cast
 
@@ -33,6 +34,9 @@ from .recipe import TrainSettings, read_model_recipe
 
 _Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
 
+_FIGURES = "development.json"
+"""Written last into a model's folder."""
+
 _STEPS_TO_LOG = 50
 _STEPS_TO_MEASURE = 500
 _SECONDS_TO_CHECKPOINT = 120
@@ -43,8 +47,8 @@ class OtherRunError(Exception):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"{path} is of a run with other settings: remove it to begin anew, or give this run "
-            "another --output"
+            f"{path} is of a run with other settings, lists or models: remove it to begin anew, "
+            "or give this run another --output"
         )
 
 
@@ -72,7 +76,6 @@ class Trainer:
         self._pairs = PairBatcher(lists, self.device)
         self._settings = settings
         self._seed = seed
-        self._recipe = {"seed": seed, "train": msgspec.to_builtins(settings)}
         self._order: NDArray[np.int64] | None = None
         trained = [weight for weight in encoder.parameters() if weight.requires_grad]
         self._optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.01)
@@ -118,10 +121,10 @@ class Trainer:
         """The model with the average of the weights over the steps."""
         return cast("FamilyEncoder", self.average.module)
 
-    def save(self, path: Path) -> None:
-        """Write the state, as a whole or not at all."""
+    def save(self, path: Path, *, run: str) -> None:
+        """Write the state, as a whole or not at all; ``run`` says whose, see ``fingerprint``."""
         state = {
-            "recipe": self._recipe,
+            "run": run,
             "step": self.step,
             "encoder": self.encoder.state_dict(),
             "average": self.average.state_dict(),
@@ -132,14 +135,14 @@ class Trainer:
         torch.save(state, new)
         new.replace(path)
 
-    def load(self, path: Path) -> None:
-        """Go on from where ``save`` was called.
+    def load(self, path: Path, *, run: str) -> None:
+        """Go on from where ``save`` was called by the same run.
 
         Raises:
-            OtherRunError: that was a run with other settings, or another seed.
+            OtherRunError: that was another run.
         """
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state.get("recipe") != self._recipe:
+        if state.get("run") != run:
             raise OtherRunError(path)
         self.step = state["step"]
         self.encoder.load_state_dict(state["encoder"])
@@ -190,6 +193,15 @@ class Trainer:
         )
 
 
+def fingerprint(files: Sequence[Path]) -> str:
+    """Name a run by the content of all that it depends on."""
+    digest = sha256()
+    for path in files:
+        with path.open("rb") as content:
+            digest.update(file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
 def draw_columns(
     documents: NDArray[np.int32], *, own: int, count: int, seed: tuple[int, int]
 ) -> NDArray[np.int64]:
@@ -223,22 +235,34 @@ def main() -> None:
     development = load_lists(arguments.lists / "development.npz")
     encoder = load_family(recipe.model, arguments.start).to(arguments.device)
     teacher = arguments.teacher and load_teacher(arguments.teacher).to(arguments.device)
+    models = [folder for folder in (arguments.start, arguments.teacher) if folder]
+    run = fingerprint(
+        [
+            *(arguments.recipe, arguments.lists / "training.npz"),
+            *(folder / "model.safetensors" for folder in models),
+        ]
+    )
     trainer = Trainer(encoder, lists, recipe.train, seed=recipe.seed, teacher=teacher)
     if arguments.device == "cuda":
         encoder.compile_layers()
-    _train(trainer, development, arguments.output)
-    for name in recipe.model.exits:
-        _finish(trainer, name, development, arguments.output / name)
-
-
-def _train(trainer: Trainer, development: RankingLists, output: Path) -> None:
-    checkpoint = output / "checkpoint.pt"
+    checkpoint = arguments.output / "checkpoint.pt"
     if checkpoint.exists():
         try:
-            trainer.load(checkpoint)
+            trainer.load(checkpoint, run=run)
         except OtherRunError as error:
             sys.exit(str(error))
-    with (output / "log.jsonl").open("a", buffering=1) as log, progress_bars() as start:
+    was_done = trainer.step == trainer.steps
+    _train(trainer, development, checkpoint, run)
+    for name in recipe.model.exits:
+        folder = arguments.output / name
+        # Written anew on a GPU, a model is not the same to the bit, and what learned from it would
+        # be another run.
+        if not (was_done and (folder / _FIGURES).exists()):
+            _finish(trainer, name, development, folder)
+
+
+def _train(trainer: Trainer, development: RankingLists, checkpoint: Path, run: str) -> None:
+    with checkpoint.with_name("log.jsonl").open("a", buffering=1) as log, progress_bars() as start:
         advance = start("steps", trainer.steps)
         advance(trainer.step)
         begin = saved = time.perf_counter()
@@ -248,7 +272,7 @@ def _train(trainer: Trainer, development: RankingLists, output: Path) -> None:
             advance(1)
             is_last = trainer.step == trainer.steps
             if is_last or time.perf_counter() - saved > _SECONDS_TO_CHECKPOINT:
-                trainer.save(checkpoint)
+                trainer.save(checkpoint, run=run)
                 saved = time.perf_counter()
             if trainer.step % _STEPS_TO_LOG and not is_last:
                 continue
@@ -281,7 +305,7 @@ def _finish(trainer: Trainer, name: str, development: RankingLists, folder: Path
     line.fold_into(model.classifier)
     save_member(model, folder)
     copy_tokenizer(folder)
-    (folder / "development.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (folder / _FIGURES).write_text(json.dumps(figures, indent=2) + "\n")
     print(f"{folder}: {figures['quality']}")
 
 

@@ -28,9 +28,7 @@ def collection(tmp_path: Path) -> Path:
     corpus = [{"_id": name, "title": "", "text": text} for name, text in texts.items()]
     (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)) + "\n")
     (folder / "queries.jsonl").write_text('{"_id": "q", "text": "What is soap made of?"}\n')
-    (folder / "qrels.tsv").write_text(
-        "query-id\tcorpus-id\tscore\nq\tsoap\t1\nq\tparis\t0\n",
-    )
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\tsoap\t1\nq\tparis\t0\n")
     return folder
 
 

@@ -15,7 +15,7 @@ from training.losses import Targets, family_loss
 from training.model import FamilyEncoder, load_family, load_teacher, save_member
 from training.recipe import ModelSettings, read_model_recipe
 from training.texts import Texts
-from training.train import OtherRunError, Trainer, draw_columns
+from training.train import OtherRunError, Trainer, draw_columns, fingerprint
 from transformers import BertModel
 
 pytestmark = pytest.mark.torch
@@ -25,7 +25,9 @@ SETTINGS = read_model_recipe(Path("training/family.yaml")).train
 
 
 def make_trainer(
-    base: BertModel, lists: RankingLists, teacher: FamilyEncoder | None = None
+    base: BertModel,
+    lists: RankingLists,
+    teacher: FamilyEncoder | None = None,
 ) -> Trainer:
     settings = struct_replace(
         SETTINGS, steps=6, lists_in_step=4, documents=4, window=32, late_window=48
@@ -169,9 +171,9 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
         whole.advance()
     for _ in range(4):  # in the middle of the second pass over the lists
         first.advance()
-    first.save(tmp_path / "checkpoint.pt")
+    first.save(tmp_path / "checkpoint.pt", run="one")
     second = make_trainer(base, lists)
-    second.load(tmp_path / "checkpoint.pt")
+    second.load(tmp_path / "checkpoint.pt", run="one")
     for _ in range(2):
         second.advance()
     for trainer in (second.encoder, second.average):
@@ -180,15 +182,26 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
             torch.testing.assert_close(one, two, atol=0, rtol=0)
 
 
-def test_a_checkpoint_of_another_recipe_is_refused(
+def test_a_checkpoint_of_another_run_is_refused(
     base: BertModel, lists: RankingLists, tmp_path: Path
 ) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
-    make_trainer(base, lists).save(checkpoint)
-    changed = struct_replace(SETTINGS, learning_rate=2 * SETTINGS.learning_rate)
-    encoder = FamilyEncoder(base, FAMILY)
+    make_trainer(base, lists).save(checkpoint, run="one")
     with pytest.raises(OtherRunError, match=r"checkpoint\.pt is of a run with other settings"):
-        Trainer(encoder, lists, changed, seed=3).load(checkpoint)
+        make_trainer(base, lists).load(checkpoint, run="another")
+
+
+def test_a_run_is_another_when_any_of_its_files_changed(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("recipe.yaml", "training.npz", "model.safetensors")]
+    for path in files:
+        path.write_text("as it was")
+    names = {fingerprint(files), fingerprint(files[:2])}
+    for path in files:
+        path.write_text("changed")
+        names.add(fingerprint(files))
+        path.write_text("as it was")
+    assert fingerprint(files) in names
+    assert len(names) == 5
 
 
 def test_quality_counts_where_the_answer_stands() -> None:
