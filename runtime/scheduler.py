@@ -1,15 +1,15 @@
 """Worker threads that share the pairs of all requests.
 
-Requests wait in one queue. A worker takes the first request, takes pairs from it (longest first),
-puts it back at the end and scores what it took: a pair, or some short ones that take no longer. So
-requests take turns, and ten documents never wait behind a thousand. A request is in the queue once
-or in the hands of one worker, so its list of waiting pairs needs no lock.
+Requests wait in one queue, each in as many lanes as there are workers. A worker takes the first
+lane, scores something of its request (a pair, or some short ones that take no longer, or a window
+of a long document) and puts it back at the end. So requests take turns, and ten documents never
+wait behind a thousand, nor behind one that is as long.
 """
 
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -77,32 +77,36 @@ class _Request:
         self._cached = 0
         self._unscored = len(places)
         self._lock = threading.Lock()
-        self._query: EncodedQuery | None = None
 
-    def prepare(self, scorer: Scorer) -> EncodedQuery:
-        """Encode the query, once; only the worker that holds the request may call this."""
-        if self._query is None:
-            started = time.perf_counter()
-            self._query = scorer.encoder.encode_query(self._query_text, self._cut)
-            self._times = StageTimes(started - self._submitted, time.perf_counter() - started)
-        return self._query
+    def open_lanes(self, scorer: Scorer, workers: int, queue: "_Queue") -> Iterator[None]:
+        """Encode the query, let other workers join in, and become a lane oneself."""
+        started = time.perf_counter()
+        query = scorer.encoder.encode_query(self._query_text, self._cut)
+        self._times = StageTimes(started - self._submitted, time.perf_counter() - started)
+        for _ in range(min(workers, len(self._documents)) - 1):
+            queue.put(_Lane(self, self._lane(query, scorer, workers)))
+        yield from self._lane(query, scorer, workers)
 
-    def take(self, scorer: Scorer, workers: int) -> list[int]:
-        """Take waiting pairs for a turn; only the worker that holds the request may."""
-        count = scorer.pairs_in_turn(self._lengths, workers=workers)
-        taken = self._waiting[-count:][::-1]
-        del self._waiting[-count:], self._lengths[-count:]
-        return taken
+    def _lane(self, query: EncodedQuery, scorer: Scorer, workers: int) -> Iterator[None]:
+        """Score waiting pairs, and stop after each turn and within a long one."""
+        while places := self._take(scorer, workers):
+            yield from self._score(places, query, scorer)
+            yield
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether pairs are left to take."""
-        return bool(self._waiting) and not self.future.done()
+    def _take(self, scorer: Scorer, workers: int) -> list[int]:
+        """Take waiting pairs for a turn, none where none are left."""
+        with self._lock:
+            if not self._waiting:
+                return []
+            count = scorer.pairs_in_turn(self._lengths, workers=workers)
+            taken = self._waiting[-count:][::-1]
+            del self._waiting[-count:], self._lengths[-count:]
+            return taken
 
-    def score(self, places: list[int], query: EncodedQuery, scorer: Scorer) -> None:
+    def _score(self, places: list[int], query: EncodedQuery, scorer: Scorer) -> Iterator[None]:
         """Score pairs that were taken; the last of them completes the request."""
         documents = [self._documents[place] for place in places]
-        scores = scorer.score(query, documents, max_windows=self._max_windows)
+        scores = yield from scorer.score(query, documents, max_windows=self._max_windows)
         self._logits[places] = scores.logits
         self._tokens[places] = scores.tokens
         self._were_cut[places] = scores.were_cut
@@ -139,7 +143,16 @@ class _Request:
                 self.future.set_exception(error)
 
 
-_Queue = SimpleQueue[_Request | None]
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """One of the places of a request in the queue."""
+
+    request: _Request
+    turns: Iterator[None]
+    """Does something of the request each time, in whichever worker's thread."""
+
+
+_Queue = SimpleQueue[_Lane | None]
 
 
 class Scheduler:
@@ -147,12 +160,15 @@ class Scheduler:
 
     def __init__(self, scorer: Scorer, *, workers: int) -> None:
         """Start the threads; they end with ``close`` or when the scheduler is forgotten."""
+        self._scorer = scorer
+        self._workers = workers
         self._queue: _Queue = SimpleQueue()
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         threads = [
             threading.Thread(
                 target=_work,
-                args=(self._queue, scorer, workers),
+                args=(self._queue, self._closing),
                 name=f"ranklet-{number}",
                 daemon=True,
             )
@@ -161,7 +177,7 @@ class Scheduler:
         for thread in threads:
             thread.start()
         # Also at exit: a daemon thread inside onnxruntime while Python ends may crash the process.
-        self._stop = weakref.finalize(self, _stop, self._queue, threads)
+        self._stop = weakref.finalize(self, _stop, self._queue, self._closing, threads)
 
     def submit(
         self,
@@ -180,40 +196,56 @@ class Scheduler:
             ClosedError: the scheduler is closed.
         """
         request = _Request(query, documents, max_windows=max_windows, cut=cut)
+        first = _Lane(request, request.open_lanes(self._scorer, self._workers, self._queue))
         with self._lock:
-            if not self._stop.alive:
+            if self._closing.is_set():
                 raise ClosedError(_CLOSED)
-            self._queue.put(request)
+            self._queue.put(first)
         return request.future
 
     def close(self) -> None:
-        """Stop after the pairs in work; what waits fails with ``ClosedError``."""
+        """Stop after the pairs in work; requests that are not done fail with ``ClosedError``."""
         with self._lock:
-            self._stop()
+            self._closing.set()
+        self._stop()
 
 
 _CLOSED = "the reranker is closed"
 
 
-def _work(queue: _Queue, scorer: Scorer, workers: int) -> None:
-    while (request := queue.get()) is not None:
-        if request.future.done():  # its caller has left
-            continue
-        try:
-            query = request.prepare(scorer)
-            places = request.take(scorer, workers)
-            if request.is_waiting:
-                queue.put(request)
-            request.score(places, query, scorer)
-        except BaseException as error:  # noqa: BLE001 - the caller must hear of it, whatever it is
-            request.fail(error)
+def _work(queue: _Queue, closing: threading.Event) -> None:
+    while (lane := queue.get()) is not None:
+        if closing.is_set():
+            lane.request.fail(ClosedError(_CLOSED))
+        elif _advance(lane):
+            queue.put(lane)
+        del lane  # while the worker waits, nothing of the request is kept
 
 
-def _stop(queue: _Queue, threads: list[threading.Thread]) -> None:
+def _advance(lane: _Lane) -> bool:
+    """Do the next turn, and tell whether there may be another."""
+    if lane.request.future.done():  # answered, or its caller has left
+        return False
+    try:
+        next(lane.turns)
+    except StopIteration:
+        return False
+    except BaseException as error:  # noqa: BLE001 - the caller must hear of it, whatever it is
+        lane.request.fail(error)
+        return False
+    return True
+
+
+def _stop(queue: _Queue, closing: threading.Event, threads: list[threading.Thread]) -> None:
+    closing.set()
     for _ in threads:
         queue.put(None)
     for thread in threads:
-        thread.join()
+        if thread is not threading.current_thread():  # where a future's callback closes
+            thread.join()
+    # What a worker put back behind the ends; one that is still here needs an end of its own.
     while not queue.empty():
-        if (request := queue.get()) is not None:
-            request.fail(ClosedError(_CLOSED))
+        if (lane := queue.get()) is not None:
+            lane.request.fail(ClosedError(_CLOSED))
+    if threading.current_thread() in threads:
+        queue.put(None)

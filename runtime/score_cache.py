@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from .manifest import Manifest
-from .scoring import DocumentScores, Scorer
+from .scoring import DocumentScores, Scorer, Scoring
 from .tokenization import EncodedQuery
 
 
@@ -77,16 +77,14 @@ class CachedScorer:
         """Give what the scorer does: nothing may be known."""
         return self._scorer.pairs_in_turn(lengths, workers=workers)
 
-    def score(
-        self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
-    ) -> DocumentScores:
+    def score(self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int) -> Scoring:
         """Score documents for a query, as ``Scorer`` says."""
         keys = [self._key(query, document, max_windows) for document in documents]
         known = {key: score for key in keys if (score := self._cache.get(key)) is not None}
         unknown = [place for place, key in enumerate(keys) if key not in known]
         tokenization_seconds = inference_seconds = 0.0
         if unknown:
-            scores = self._scorer.score(
+            scores = yield from self._scorer.score(
                 query, [documents[place] for place in unknown], max_windows=max_windows
             )
             tokenization_seconds = scores.tokenization_seconds

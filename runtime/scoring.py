@@ -8,10 +8,10 @@ it runs for a batch of pairs of similar length.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import onnxruntime as ort
@@ -30,6 +30,9 @@ _CPU_TURN_CHARACTERS = 800
 """A turn on the CPU, unless one pair alone is longer: about 200 tokens, a few milliseconds. Workers
 that change hands for every short pair spend a tenth of their time waiting for each other."""
 
+_CPU_STEP_TOKENS = 512
+"""Within a turn a worker stops when it has scored so many: after each window of a long document."""
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentScores:
@@ -45,6 +48,10 @@ class DocumentScores:
     inference_seconds: float
     cached: int = 0
     """How many of them a cache had."""
+
+
+Scoring: TypeAlias = Generator[None, None, DocumentScores]
+"""Work that stops where something else may be done before it goes on, and then gives scores."""
 
 
 class Scorer(Protocol):
@@ -64,16 +71,17 @@ class Scorer(Protocol):
         """
         ...
 
-    def score(
-        self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
-    ) -> DocumentScores:
-        """Score documents for a query.
+    def score(self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int) -> Scoring:
+        """Score documents for a query, step by step.
 
         Args:
             query: What the documents are for.
             documents: At least one.
             max_windows: A document longer than the model's window is scored by up to so many
                 overlapping windows, and the best of them counts.
+
+        Returns:
+            A generator of the steps, for one thread at a time.
 
         Raises:
             ScoringError: the graph failed or gave something that is not a number.
@@ -92,15 +100,20 @@ class _GraphScorer(ABC):
         self._session = session
         self._graph_inputs = graph_inputs
 
-    def score(
-        self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
-    ) -> DocumentScores:
+    def score(self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int) -> Scoring:
         """Score documents for a query, as ``Scorer`` says."""
         started = time.perf_counter()
         windows = self._encode(query, documents, max_windows)
-        encoded = time.perf_counter()
+        tokenization_seconds = time.perf_counter() - started
+        inference_seconds = 0.0
         pairs = [pair for group in windows for pair in group]
-        logits = self._score_pairs(pairs)
+        logits = np.empty(len(pairs), np.float32)
+        for number, places in enumerate(self._steps(pairs)):
+            if number:
+                yield
+            started = time.perf_counter()
+            logits[places] = self._score_pairs([pairs[place] for place in places])
+            inference_seconds += time.perf_counter() - started
         if not np.isfinite(logits).all():
             message = "a logit is not a number; the bundle's weights are damaged"
             raise ScoringError(message)
@@ -111,8 +124,8 @@ class _GraphScorer(ABC):
             logits,
             np.array([sum(len(pair.ids) for pair in group) for group in windows], np.int64),
             np.array([group[0].was_cut for group in windows], np.bool_),
-            encoded - started,
-            time.perf_counter() - encoded,
+            tokenization_seconds,
+            inference_seconds,
         )
 
     @abstractmethod
@@ -120,6 +133,10 @@ class _GraphScorer(ABC):
         self, query: EncodedQuery, documents: Sequence[str], max_windows: int
     ) -> list[list[EncodedPair]]:
         """Give the windows of each document."""
+
+    @abstractmethod
+    def _steps(self, pairs: Sequence[EncodedPair]) -> Iterable[Sequence[int]]:
+        """Give the places of the pairs to score without a stop, each in exactly one step."""
 
     @abstractmethod
     def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
@@ -158,6 +175,18 @@ class CpuScorer(_GraphScorer):
             self.encoder.encode_windows(query, document, max_windows=max_windows)
             for document in documents
         ]
+
+    def _steps(self, pairs: Sequence[EncodedPair]) -> Iterable[Sequence[int]]:
+        step: list[int] = []
+        tokens = 0
+        for place, pair in enumerate(pairs):
+            step.append(place)
+            tokens += len(pair.ids)
+            if tokens >= _CPU_STEP_TOKENS:
+                yield step
+                step, tokens = [], 0
+        if step:
+            yield step
 
     def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
         feeds = (pair.feed(self._graph_inputs) for pair in pairs)
@@ -207,14 +236,12 @@ class CudaScorer(_GraphScorer):
         """Encode on all cores at once: one is slower than the device."""
         return self.encoder.encode_documents(query, documents, max_windows=max_windows)
 
-    def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
+    def _steps(self, pairs: Sequence[EncodedPair]) -> Iterable[Sequence[int]]:
         lengths = np.array([len(pair.ids) for pair in pairs], np.int64)
-        logits = np.empty(len(pairs), np.float32)
-        for batch in batches_under_budget(lengths, _BATCH_TOKENS):
-            logits[batch] = self._run(
-                pad_pairs([pairs[int(index)] for index in batch], self._graph_inputs)
-            )
-        return logits
+        return (batch.tolist() for batch in batches_under_budget(lengths, _BATCH_TOKENS))
+
+    def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
+        return self._run(pad_pairs(pairs, self._graph_inputs))
 
     def _infer(self, feed: dict[str, IntArray]) -> FloatArray:
         """Bind inputs that lie on the device, so that a worker copies its own beside a run."""

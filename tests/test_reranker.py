@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from ranklet.runtime.scoring import (
     CpuScorer,
     CudaScorer,
     DocumentScores,
+    Scoring,
     batches_under_budget,
     pad_pairs,
 )
@@ -275,15 +277,23 @@ class SlowScorer:
     def pairs_in_turn(self, lengths: Sequence[int], *, workers: int) -> int:
         return self._scorer.pairs_in_turn(lengths, workers=workers)
 
-    def score(
-        self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
-    ) -> DocumentScores:
+    def score(self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int) -> Scoring:
         self.gate.wait(10)
         self.seen += documents
         if "fail" in documents:
             message = "asked to fail"
             raise ScoringError(message)
-        return self._scorer.score(query, documents, max_windows=max_windows)
+        return (yield from self._scorer.score(query, documents, max_windows=max_windows))
+
+
+def finished(steps: Scoring) -> DocumentScores:
+    """Do all steps, one after the other."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            scores: DocumentScores = end.value
+            return scores
 
 
 def last_seen(scorer: SlowScorer, start: str) -> int:
@@ -326,6 +336,56 @@ class TestScheduler:
         scheduler.submit("q", ["mm", "m", "mmmm", "mmm"]).result(10)
         assert scorer.seen == ["mmmm", "mmm", "mm", "m"]
 
+    def test_a_document_of_many_windows_takes_turns_as_well(
+        self, slow: tuple[Scheduler, SlowScorer]
+    ) -> None:
+        scheduler, scorer = slow
+        long = scheduler.submit("q", ["moon " * 20_000], max_windows=1000)
+        short = scheduler.submit("q", ["short"])
+        was_done: list[bool] = []
+        short.add_done_callback(lambda _: was_done.append(long.done()))
+        scorer.gate.set()
+        assert long.result(30).tokens[0] > 20_000
+        assert was_done == [False]
+
+    def test_closing_does_not_wait_for_a_document_of_many_windows(
+        self, slow: tuple[Scheduler, SlowScorer]
+    ) -> None:
+        scheduler, scorer = slow
+        long = scheduler.submit("q", ["moon " * 20_000], max_windows=1000)
+        short = scheduler.submit("q", ["short"])
+        scorer.gate.set()
+        short.result(10)
+        scheduler.close()
+        with pytest.raises(ClosedError):
+            long.result(0)
+
+    def test_a_callback_may_close(self, slow: tuple[Scheduler, SlowScorer]) -> None:
+        scheduler, scorer = slow
+        first = scheduler.submit("q", ["moon"])
+        first.add_done_callback(lambda _: scheduler.close())
+        others = [scheduler.submit("q", ["sun"]) for _ in range(3)]
+        scorer.gate.set()
+        for other in others:
+            with pytest.raises(ClosedError):
+                other.result(10)
+
+    def test_an_answered_request_is_not_kept(self) -> None:
+        class Text(str):
+            __slots__ = ("__weakref__",)
+
+        with Reranker.open(TINY, workers=2) as reranker:
+            text = Text("moon")
+            kept = weakref.ref(text)
+            reranker.score("q", [text])
+            del text
+            for _ in range(100):
+                gc.collect()
+                if kept() is None:
+                    break
+                time.sleep(0.05)
+            assert kept() is None
+
     def test_twins_are_scored_once(self, slow: tuple[Scheduler, SlowScorer]) -> None:
         scheduler, scorer = slow
         scorer.gate.set()
@@ -363,7 +423,7 @@ def test_damaged_weights_fail_a_request(tmp_path: Path) -> None:
     session = cpu_session(tmp_path / "damaged.onnx")
     scorer = CpuScorer(session, encoder, read_manifest(TINY).graph_inputs)
     with pytest.raises(ScoringError, match="a logit is not a number"):
-        scorer.score(encoder.encode_query(QUERY), DOCUMENTS, max_windows=1)
+        finished(scorer.score(encoder.encode_query(QUERY), DOCUMENTS, max_windows=1))
 
 
 class TestTurns:
@@ -401,7 +461,9 @@ class TestCudaBatches:
             CpuScorer(session, encoder, manifest.graph_inputs),
             CudaScorer(session, encoder, manifest.graph_inputs, device="cpu"),
         )
-        single, batched = (scorer.score(query, DOCUMENTS, max_windows=3) for scorer in scorers)
+        single, batched = (
+            finished(scorer.score(query, DOCUMENTS, max_windows=3)) for scorer in scorers
+        )
         np.testing.assert_allclose(batched.logits, single.logits, atol=1e-5)
         assert batched.tokens.tolist() == single.tokens.tolist()
         assert batched.were_cut.tolist() == single.were_cut.tolist()
