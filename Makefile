@@ -20,10 +20,11 @@ EXPORT := $(VENV)/.export
 DEVELOPMENT := $(VENV)/.development
 TRAINING := $(VENV)/.training
 LISTS := build/training/lists/training.npz
+RESULTS := build/benchmarks
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run serve export test check bench train clean constraints
+.PHONY: help setup run serve export test check bench train train-data clean constraints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,16 +57,23 @@ check: $(DEVELOPMENT) ## format, lint, both type checkers, the import contract
 
 bench: $(DEVELOPMENT) ## measure the shipped model: make bench [BENCH='latency serving ...']
 	@test -e $(BUNDLE)/manifest.json || $(MAKE) --silent --no-print-directory export MODEL=models/ranklet-mini OPTIONS=
+	@mkdir -p $(RESULTS)
 	@for name in $(BENCH); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(OPTIONS) \
-	  --output benchmarks/results/$$(echo $$name | tr _ -)-$$(date +%F).json || exit; done
+	  --output $(RESULTS)/$$(echo $$name | tr _ -)-$$(date +%F).json || exit; done
+	@echo 'The results are in $(RESULTS). To publish them, move them to benchmarks/results and run:'
+	@echo '  $(BIN)/python tests/test_documents.py'
 
-train: $(TRAINING) $(LISTS) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
+train: train-data $(TRAINING) $(LISTS) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
 	$(call train,family)
 	$(call train,mini,--start $(call trained,family,mini) --teacher $(call trained,family,small))
 	$(call train,nano,--start $(call trained,mini,mini) --teacher $(call trained,family,small))
 
+# Told before minutes of installing; lists that are made already need no data.
+train-data:
+	@test -n '$(TRAIN_DATA)' -o $(LISTS) -nt training/family.yaml || { \
+	  echo 'Say where the pairs are: make train TRAIN_DATA=<folder>; training/README.md tells how to get them'; exit 1; }
+
 $(LISTS): training/family.yaml | $(TRAINING)
-	@test -n '$(TRAIN_DATA)' || { echo 'Say where the pairs are: make train TRAIN_DATA=<folder>; training/README.md tells how to get them'; exit 1; }
 	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --recipe $< --output $(@D)
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay

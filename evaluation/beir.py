@@ -145,7 +145,8 @@ def read_lines(path: Path, *, hint: str) -> Iterator[tuple[int, str]]:
             if not line.strip():
                 continue
             try:
-                yield number, line.decode().rstrip("\r\n")
+                # The first one may begin with a byte order mark.
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
                 problem = f"is not UTF-8: {error.reason} at byte {error.start} of the line"
                 raise CollectionError(path, number, problem) from error

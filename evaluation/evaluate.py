@@ -61,13 +61,13 @@ def _score_all(
     collections: Sequence[JudgedCollection],
     start: Start,
 ) -> dict[BundleVariant, list[Run]]:
-    """Score everything; a variant that nobody named and that cannot run here is left out."""
+    """Score everything; a variant that nobody needs and that cannot run here is left out."""
     runs: dict[BundleVariant, list[Run]] = {}
     for variant in variants:
         try:
             runs[variant] = _score(request, variant, collections, start)
         except ProviderError as error:
-            if request.variants:
+            if request.variants and not request.skips_unusable:
                 raise
             logging.getLogger(__name__).warning("%s is left out: %s", variant.label, error)
     if not runs:

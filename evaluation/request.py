@@ -21,6 +21,8 @@ class EvaluationRequest:
     """The most documents to rerank for a query."""
     variants: tuple[str, ...] = ()
     """Variants of each bundle; those that suit this machine where empty."""
+    skips_unusable: bool = False
+    """Whether a variant that is named and cannot run here is left out, and not an error."""
     metrics: str = DEFAULT_METRICS
     """As ir-measures names them."""
     workers: int | None = None

@@ -79,11 +79,11 @@ def _cell(row: Row, metric: str) -> str:
 
 
 def difference(comparison: Comparison) -> str:
-    """Give the difference to the first, and its p or, where there is none, its interval."""
-    text = f"{comparison.difference:+.4f}"
-    if comparison.p_value is not None:
-        p = comparison.p_value
-        return f"{text} (p<{_SMALLEST_P})" if p < _SMALLEST_P else f"{text} (p={p:.3f})"
+    """Give the difference to the first, with its interval and its p where there are any."""
+    notes: list[str] = []
     if (interval := comparison.difference_interval) is not None:
-        return f"{text} ({interval[0]:+.4f} to {interval[1]:+.4f})"
-    return text
+        notes.append(f"{interval[0]:+.4f} to {interval[1]:+.4f}")
+    if (p := comparison.p_value) is not None:
+        notes.append(f"p<{_SMALLEST_P}" if p < _SMALLEST_P else f"p={p:.3f}")
+    text = f"{comparison.difference:+.4f}"
+    return f"{text} ({', '.join(notes)})" if notes else text

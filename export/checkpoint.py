@@ -30,6 +30,8 @@ class Checkpoint:
     prompt: Prompt | None = None
     graph: ReadyGraph | None = None
     """What is imported; None where torch converts the weights."""
+    keeps_tokenizer: bool = False
+    """Whether ``tokenizer.json`` alone counts, whatever the files beside it say."""
 
 
 def open_folder(source: str, folder: Path, template: str | None = None) -> Checkpoint:

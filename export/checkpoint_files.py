@@ -37,12 +37,25 @@ class TokenizerConfig(msgspec.Struct):
 
     auto_map: dict[str, Any] | None = None
     model_max_length: float | None = None
+    tokenizer_class: str | None = None
+    model_input_names: list[str] | None = None
+    do_lower_case: bool | None = None
+    strip_accents: bool | None = None
+    tokenize_chinese_chars: bool | None = None
+
+    @property
+    def gives_segments(self) -> bool:
+        """Whether transformers gives the model type ids, which tell query and document apart."""
+        if self.model_input_names is None:
+            return not (self.tokenizer_class or "").startswith("DistilBert")
+        return "token_type_ids" in self.model_input_names
 
 
 class TransformerConfig(msgspec.Struct):
     """``sentence_bert_config.json``, which sentence-transformers writes."""
 
     max_seq_length: int | None = None
+    do_lower_case: bool | None = None
 
 
 class Module(msgspec.Struct):

@@ -44,6 +44,11 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """Why it cannot be exported; empty where it can."""
 
     @property
+    def is_in_checkout(self) -> bool:
+        """Whether the source is a folder of this repository, which no installation has."""
+        return self.source.startswith("./")
+
+    @property
     def is_restricted(self) -> bool:
         """Whether the licence forbids commercial use, or may."""
         return restricts_use(self.licence)

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from . import command
-from .errors import ExportError
+from .errors import ExportError, SourceNotFoundError
 from .gallery import Entry, find_entry, read_catalog
 
 _EPILOG = """\
@@ -94,6 +94,9 @@ def _install(arguments: argparse.Namespace, entry: Entry) -> int:
             f"https://huggingface.co/{entry.source} and repeat with --accept-licence"
         )
         raise ExportError(message)
+    if entry.is_in_checkout and not Path(entry.source).is_dir():
+        problem = f"there is no such folder here; install {name} in a checkout of the repository"
+        raise SourceNotFoundError(entry.source, problem)
     words = [entry.source, "--name", name, "--from", entry.origin]
     words += ["--output", str(arguments.output)] if arguments.output else []
     words += ["--revision", entry.revision] if entry.revision else []

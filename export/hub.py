@@ -39,7 +39,7 @@ _MODULE_CONFIG = re.compile(r"\d+_\w+/config\.json")
 _WEIGHTS = frozenset({".onnx", ".safetensors", ".zip"})
 
 _PART_OF_MODEL = (
-    "the cache holds only a part of the model; run the export again, without HF_HUB_OFFLINE, "
+    "the cache holds only a part of the model; run the same command again, without HF_HUB_OFFLINE, "
     "to fetch the rest"
 )
 
@@ -111,7 +111,7 @@ def _require_checksums(repo_id: str, paths: Iterable[Path]) -> None:
             path.unlink()
             problem = (
                 f"{path.name} has another checksum than the hub announced: it was changed "
-                "meanwhile or damaged on its way; it is removed, run the export again"
+                "meanwhile or damaged on its way; it is removed, run the same command again"
             )
             raise DownloadError(repo_id, problem)
 
@@ -145,8 +145,9 @@ def _explain(error: Exception, revision: str | None) -> str:
         return "HF_HUB_OFFLINE is set, it is not in the cache, and there is no such folder here"
     if isinstance(error, OSError) and error.errno is None:
         return (
-            f"{constants.ENDPOINT} cannot be reached, or the connection broke off: run the export "
-            "again to resume; HF_HUB_OFFLINE=1 takes a model from the cache"
+            f"{constants.ENDPOINT} cannot be reached, or the connection broke off: run the same "
+            "command again to resume; HF_HUB_OFFLINE=1 takes a model from the cache (and there is "
+            "no such folder here)"
         )
     return first_line(error)
 
@@ -154,7 +155,10 @@ def _explain(error: Exception, revision: str | None) -> str:
 def _explain_status(status: int) -> str:
     answer = f"{constants.ENDPOINT} answered {status}"
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return f"{answer}: there is no such model, or HF_TOKEN gives no access to it"
+        return (
+            f"{answer}: there is no such model, or HF_TOKEN gives no access to it (and there is no "
+            "such folder here)"
+        )
     if status == HTTPStatus.NOT_FOUND:
         return f"{answer}: there is no such model, and no such folder here"
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -30,6 +30,7 @@ from .onnx_graph import ReadyGraph, input_names, open_graph
 from .placement import WorkFolder
 from .progress import Stages
 from .reference import Original, collect_logits
+from .tokenizer_file import corrected_tokenizer, write_tokenizer
 
 _OLDEST_OPERATORS = 13
 """Weights of older operators are attributes of nodes, which no pass of ours reads."""
@@ -61,9 +62,13 @@ def import_graph(  # noqa: PLR0913 - what, with what, to where, and how are told
     """
     source = checkpoint.source.checkpoint
     with stages.stage("Read the graph"):
-        shutil.copyfile(checkpoint.folder / TOKENIZER_NAME, work.tokenizer)
         model = open_graph(source, graph.path)
         inputs = input_names(model)
+        if checkpoint.keeps_tokenizer:
+            shutil.copyfile(checkpoint.folder / TOKENIZER_NAME, work.tokenizer)
+        else:
+            tokenizer = corrected_tokenizer(source, checkpoint.folder, inputs)
+            write_tokenizer(tokenizer, work.tokenizer)
         save_graph(model, work.original_graph)
     pairs = _encode(source, work.tokenizer, texts, checkpoint.window_tokens)
     with stages.stage("Score verification pairs with it", total=len(pairs)) as advance:
@@ -87,7 +92,9 @@ def _encode(
     library.no_truncation()
     library.no_padding()
     for text, pair in zip(texts, pairs, strict=True):
-        if len(pair.ids) < window_tokens and library.encode(*text).ids != pair.ids.tolist():
+        whole = library.encode(*text)
+        is_same = whole.ids == pair.ids.tolist() and whole.type_ids == pair.type_ids.tolist()
+        if len(pair.ids) < window_tokens and not is_same:
             query_tokens = len(library.encode(text[0], add_special_tokens=False).ids)
             if query_tokens <= window_tokens // 2:
                 found = f"its tokenizer joins {text[0][:40]!r} with documents in no known way"

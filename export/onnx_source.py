@@ -133,7 +133,8 @@ def _describe(
         config.architecture,
         config.head,
         config.window_tokens,
-        # FlashRank does so whatever the configuration says.
+        # FlashRank does so whatever the configuration says, on the tokenizer, too.
         "sigmoid" if is_flashrank else config.activation,
         graph=graph,
+        keeps_tokenizer=is_flashrank,
     )

@@ -10,7 +10,7 @@ from .placement import WorkFolder
 from .progress import Stages
 from .quiet import quiet_libraries
 from .reference import Original, collect_logits
-from .tokenizer_file import can_be_converted
+from .tokenizer_file import can_be_converted, lower_texts, lowers_texts, write_tokenizer
 
 _CONVERSION_PAIRS = 64
 """Slow tokenizers are: so many pairs take them a second."""
@@ -40,10 +40,13 @@ def convert(
             if can_be_converted(checkpoint.folder):
                 few = texts[:_CONVERSION_PAIRS]
                 torch_tokenizer.require_faithful_conversion(name, checkpoint.folder, original, few)
+            if lowers_texts(name, checkpoint.folder):
+                lower_texts(original.backend_tokenizer)
             model = torch_model.load_model(name, checkpoint.folder, checkpoint.head, original)
-            torch_tokenizer.write_tokenizer(original, work.tokenizer)
         with stages.stage("Convert it to a graph"):
             inputs = torch_model.export_graph(name, model, work.exported_graph)
+            tokenizer = torch_tokenizer.runtime_tokenizer(name, original, inputs)
+            write_tokenizer(tokenizer, work.tokenizer)
         encoder = open_encoder(
             work.tokenizer, window_tokens=checkpoint.window_tokens, prompt=checkpoint.prompt
         )
@@ -51,15 +54,15 @@ def convert(
             encoder.encode_windows(encoder.encode_query(query), text, max_windows=1)[0]
             for query, text in texts
         ]
+        feeds = [pair.feed(inputs) for pair in pairs]
         with stages.stage("Score verification pairs with torch", total=len(pairs)) as advance:
-            feeds = (pair.feed(inputs) for pair in pairs)
             torch_logits = torch_model.torch_logits(model, feeds)
             logits = collect_logits(torch_logits, seconds=seconds, on_pair=advance)
         torch_tokenizer.require_same_ids(
             name,
             original,
             texts,
-            pairs,
+            feeds,
             window_tokens=checkpoint.window_tokens,
             prompt=checkpoint.prompt,
         )

@@ -10,7 +10,6 @@ from ranklet.evaluation.evaluate import evaluate
 from ranklet.evaluation.report import Report, Row
 from ranklet.evaluation.request import EvaluationRequest
 from ranklet.runtime.manifest import CollectionQuality, Manifest, Variant, write_manifest
-from ranklet.runtime.sessions import cuda_is_available
 
 from .errors import QualityError
 from .job import Job
@@ -31,7 +30,7 @@ class QualityGate:
     def require_quality(self, manifest: Manifest, rebuild: Rebuild) -> Manifest:
         """Evaluate every variant; with ``--recipe auto`` build again what fails.
 
-        Variants for a GPU are evaluated where there is one.
+        Variants for a GPU are evaluated where there is one that can be used.
 
         Returns:
             The manifest with the variants' quality.
@@ -53,12 +52,13 @@ class QualityGate:
 
     def _evaluate(self, manifest: Manifest) -> Manifest:
         write_manifest(self.job.work.bundle, manifest)
-        others = [name for name in _evaluable(manifest) if name != REFERENCE]
+        others = [name for name in manifest.variants if name != REFERENCE]
         data = self.job.request.verify_data
         wanted = EvaluationRequest(
             models=(self.job.work.bundle,),
             data=data,
             variants=(REFERENCE, *others),
+            skips_unusable=True,
             metrics=METRIC,
             cache_folder=self.job.work.path,  # what is not built again is not scored again
         )
@@ -94,15 +94,6 @@ class QualityGate:
             limit=self.job.request.max_quality_loss,
             next_recipe=recipe,
         )
-
-
-def _evaluable(manifest: Manifest) -> list[str]:
-    has_cuda = cuda_is_available()
-    return [
-        name
-        for name, variant in manifest.variants.items()
-        if variant.processors != "cuda" or has_cuda
-    ]
 
 
 def _quality(report: Report, variant: str) -> tuple[CollectionQuality, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnx
 from onnxruntime.transformers import optimizer
+from onnxruntime.transformers.fusion_options import FusionOptions
 
 from ranklet.runtime.manifest import Precision, ProcessorFamily
 from ranklet.runtime.sessions import EXACT_PRODUCTS
@@ -90,7 +91,11 @@ def _build_int8_avx2(model: onnx.ModelProto, recipe: Recipe, target: Path) -> tu
 
 
 def _build_fp16(model: onnx.ModelProto, _: Recipe, target: Path) -> tuple[Path, ...]:
-    fused = optimizer.optimize_model(model, model_type="bert", opt_level=0, use_gpu=True)
+    options = FusionOptions("bert")
+    options.enable_rotary_embeddings = False  # that takes the positions of one pair for a batch's
+    fused = optimizer.optimize_model(
+        model, model_type="bert", opt_level=0, use_gpu=True, optimization_options=options
+    )
     fused.convert_float_to_float16(keep_io_types=True)
     return save_graph(fused.model, target)
 

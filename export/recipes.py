@@ -10,6 +10,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from .graph_file import load_graph
 from .int8_graph import quantize_graph
+from .quiet import quiet_libraries
 
 Quantize = Callable[[onnx.ModelProto, int], onnx.ModelProto]
 """Takes the plain graph and the weights' bits, 8 or 7; gives the quantized graph."""
@@ -26,7 +27,7 @@ class Recipe:
 
 
 def _with_tensor_scales(model: onnx.ModelProto, weight_bits: int) -> onnx.ModelProto:
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, quiet_libraries():
         target = Path(folder) / "int8.onnx"
         quantize_dynamic(
             model,

@@ -1,9 +1,10 @@
 """What an export is asked to do."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from ranklet.runtime.manifest import PLAIN_NAME
 
 from .errors import ExportError
 
@@ -38,8 +39,6 @@ MIN_PAIRS = 32
 
 BUILT = Path("models/built")
 """Where bundles go that nobody gave a place."""
-
-_NAME = re.compile(r"\w[\w.+-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +82,11 @@ class ExportRequest:
         """
         output = None if self.output is None else self.output.expanduser().resolve()
         name = self.name or (output.name if output else self._source_name())
-        if not _NAME.fullmatch(name):
-            message = f"{name!r} is no name for a model: use letters, digits and . _ + -"
+        if not PLAIN_NAME.fullmatch(name):
+            message = (
+                f"{name!r} is no name for a model: give one with --name, of the letters a to z, "
+                "digits and . _ + -"
+            )
             raise ExportError(message)
         return name, output or (BUILT / name).resolve()
 

@@ -41,6 +41,9 @@ def open_source(request: ExportRequest, unpacked: Path) -> Checkpoint:
     if not hub.looks_like_hub_id(source):
         problem = "there is no such folder, and a model on the hub is called organisation/name"
         raise SourceNotFoundError(source, problem)
+    if path.parent.is_dir() and revision is None:
+        problem = f"there is no such folder in {path.parent}; --revision main seeks it on the hub"
+        raise SourceNotFoundError(source, problem)
     model = hub.fetch_description(source, revision)
     present = file_names(model.folder) if model.files is None else model.files
     if _takes_graph(request, present):

@@ -54,7 +54,7 @@ def load_model(
         UnsupportedCheckpointError: transformers does not know the model, or weights are missing or
             do not fit the tokenizer or the head.
     """
-    model = _load(source, folder, _AUTO_CLASSES[type(head)])
+    model = _load(source, folder, head)
     embeddings: Any = model.get_input_embeddings()
     if len(tokenizer) > embeddings.num_embeddings:
         found = (
@@ -76,8 +76,9 @@ _AUTO_CLASSES: dict[type[Head], Any] = {
 }
 
 
-def _load(source: str, folder: Path, auto_class: Any) -> PreTrainedModel:  # noqa: ANN401 - untyped
+def _load(source: str, folder: Path, head: Head) -> PreTrainedModel:
     transformers_logging.disable_progress_bar()
+    auto_class = _AUTO_CLASSES[type(head)]
     try:
         loaded: Any = auto_class.from_pretrained(
             str(folder),
@@ -91,16 +92,13 @@ def _load(source: str, folder: Path, auto_class: Any) -> PreTrainedModel:  # noq
         found = f"transformers cannot load it: {first_line(error)}"
         raise UnsupportedCheckpointError(source, found) from error
     model: PreTrainedModel = loaded[0]
-    missing = sorted(set(loaded[1]["missing_keys"]) - _unused_weights(model))
+    missing = sorted(loaded[1]["missing_keys"])
+    if isinstance(head, ModuleHead):  # of a bare encoder, whose own pooling it does not read
+        missing = [name for name in missing if not name.startswith("pooler.")]
     if missing:
         found = f"its weights lack {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"  # noqa: PLR2004
         raise UnsupportedCheckpointError(source, found)
     return model
-
-
-def _unused_weights(model: PreTrainedModel) -> set[str]:
-    """Name the weights of a bare encoder's own pooling, which no head of modules reads."""
-    return {name for name, _ in model.named_parameters() if name.startswith("pooler.")}
 
 
 def _with_head(

@@ -3,18 +3,19 @@
 # transformers is typed in part only.
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from ranklet.runtime.arrays import IntArray
 from ranklet.runtime.manifest import Prompt
-from ranklet.runtime.tokenization import EncodedPair
 
 from .errors import UnsupportedCheckpointError, first_line
 from .head import AnswerHead
+from .tokenizer_file import TYPE_IDS, without_segments
 
 
 def load_tokenizer(source: str, folder: Path) -> PreTrainedTokenizerFast:
@@ -67,47 +68,55 @@ def answer_tokens(tokenizer: PreTrainedTokenizerFast, head: AnswerHead) -> tuple
     return vocabulary[head.positive], vocabulary[head.negative]
 
 
-def write_tokenizer(tokenizer: PreTrainedTokenizerFast, target: Path) -> None:
-    """Write what tokenization needs to ``target``, without the tokenizer's cutting and padding."""
-    copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    copy.no_truncation()
-    copy.no_padding()
-    target.write_text(copy.to_str(), encoding="utf-8")
+def runtime_tokenizer(
+    source: str, tokenizer: PreTrainedTokenizerFast, graph_inputs: Collection[str]
+) -> Tokenizer:
+    """Give a tokenizer that says by itself what ``tokenizer`` says to a graph with such inputs.
+
+    Raises:
+        UnsupportedCheckpointError: its type ids are not a matter of its template.
+    """
+    if TYPE_IDS in graph_inputs and TYPE_IDS not in tokenizer.model_input_names:
+        return without_segments(source, tokenizer.backend_tokenizer)
+    return tokenizer.backend_tokenizer
 
 
 def require_same_ids(  # noqa: PLR0913 - what, against what, and how are told by keywords
     source: str,
     tokenizer: PreTrainedTokenizerFast,
     pairs: Sequence[tuple[str, str]],
-    encoded: Sequence[EncodedPair],
+    feeds: Sequence[Mapping[str, IntArray]],
     *,
     window_tokens: int,
     prompt: Prompt | None,
 ) -> None:
-    """Check that the runtime encodes ``pairs`` as transformers does, where nothing is cut.
+    """Check that the graph reads of ``pairs`` what transformers gives, where nothing is cut.
 
     Raises:
         UnsupportedCheckpointError: it does not.
     """
-    for (query, document), pair in zip(pairs, encoded, strict=False):
-        expected = _ids(tokenizer, query, document, prompt)
+    for (query, document), feed in zip(pairs, feeds, strict=False):
+        ids, type_ids = _ids(tokenizer, query, document, prompt)
         query_tokens = len(tokenizer(query, add_special_tokens=False)["input_ids"])
-        was_cut = len(expected) > window_tokens or query_tokens > window_tokens // 2
-        if not was_cut and expected != pair.ids.tolist():
-            found = f"its tokenizer gives other tokens for {query[:40]!r} than transformers does"
-            raise UnsupportedCheckpointError(source, found)
+        was_cut = len(ids) > window_tokens or query_tokens > window_tokens // 2
+        expected = {"input_ids": ids, TYPE_IDS: type_ids}
+        for name in expected.keys() & feed.keys():
+            if not was_cut and expected[name] != feed[name][0].tolist():
+                found = f"its tokenizer gives other {name} for {query[:40]!r} than transformers"
+                raise UnsupportedCheckpointError(source, found)
 
 
 def _ids(
     tokenizer: PreTrainedTokenizerFast, query: str, document: str, prompt: Prompt | None
-) -> list[int]:
-    """Give the tokens of a pair as transformers makes them."""
+) -> tuple[list[int], list[int]]:
+    """Give ids and type ids of a pair as transformers makes them; those it leaves out are 0."""
     if prompt is None:
         # Lists, as training passes them: alone, an empty document would be none at all.
         encoding: Any = tokenizer([query], [document])
         ids: list[int] = encoding["input_ids"][0]
-        return ids
+        return ids, encoding.get(TYPE_IDS, [[0] * len(ids)])[0]
     parts = prompt.body.replace("{instruction}", prompt.instruction).split("{query}")
     body = query.join([parts[0], parts[1].replace("{document}", document)])
     texts: Any = tokenizer([prompt.prefix, body, prompt.suffix], add_special_tokens=False)
-    return [token for part in texts["input_ids"] for token in part]
+    ids = [token for part in texts["input_ids"] for token in part]
+    return ids, [0] * len(ids)

@@ -1,4 +1,4 @@
-"""Compares the logits of a variant with those of the original model, one pair a run."""
+"""Compares the logits of a variant with those of the original model."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +13,7 @@ from ranklet.runtime.errors import ProviderError
 from ranklet.runtime.manifest import Precision, VariantReport
 from ranklet.runtime.sessions import cpu_session, cuda_is_available, cuda_session
 
-from .errors import ExportError
+from .errors import ExportError, first_line
 
 MAX_DIFFERENCE_FP32 = 1e-4
 """Limit for fp32: the largest difference, in standard deviations of the original's logits. Rounding
@@ -38,24 +38,24 @@ def verify_graph(  # noqa: PLR0913 - what, against what, and how are told by key
     *,
     precision: Precision,
     session_options: Mapping[str, str] | None = None,
-    on_pair: Callable[[], object] | None = None,
+    on_run: Callable[[], object] | None = None,
 ) -> VariantReport:
     """Score every pair with ``graph`` and compare.
 
     Args:
         graph: The ``.onnx`` file of the variant.
-        feeds: The graph's inputs for each pair, each int64 of shape (1, tokens).
-        reference: float32, shape (pairs,): the logits of the original model.
+        feeds: The graph's inputs for each run, each int64 of shape (pairs, tokens).
+        reference: float32, shape (all pairs,): the logits of the original model.
         precision: Decides which limit counts.
         session_options: onnxruntime session options beyond those of the runtime.
-        on_pair: Called after each pair, to show progress.
+        on_run: Called after each run, to show progress.
 
     Raises:
-        ExportError: the graph gave something else than one finite logit.
+        ExportError: the graph cannot run, or gave something else than a finite logit for each pair.
         BundleError: onnxruntime cannot load the graph.
     """
     options = dict(session_options or {})
-    logits = _score(graph, feeds, precision=precision, options=options, on_pair=on_pair)
+    logits = _score(graph, feeds, precision=precision, options=options, on_run=on_run)
     spread = max(float(reference.std()), _SMALLEST_SPREAD)
     differences = np.abs(logits - reference) / spread
     max_difference = float(differences.max())
@@ -92,20 +92,27 @@ def _score(
     *,
     precision: Precision,
     options: dict[str, str],
-    on_pair: Callable[[], object] | None,
+    on_run: Callable[[], object] | None,
 ) -> Float32Array:
     session = _session(graph, precision, options)
-    logits = np.empty(len(feeds), np.float32)
-    for position, feed in enumerate(feeds):
-        output = session.run(None, feed)[0]
-        if output.size != 1 or not np.isfinite(output).all():
+    logits: list[Float32Array] = []
+    for run, feed in enumerate(feeds):
+        pairs, tokens = feed["input_ids"].shape
+        try:
+            output = session.run(None, feed)[0]
+        except Exception as error:  # onnxruntime raises many kinds, all from its own C++ module
+            message = (
+                f"{graph.name} cannot run {pairs} pairs of {tokens} tokens: {first_line(error)}"
+            )
+            raise ExportError(message) from error
+        if output.size != pairs or not np.isfinite(output).all():
             found = f"{output.ravel()[:4]} of shape {output.shape}"
-            message = f"{graph.name} gives {found} for pair {position} instead of one finite logit"
+            message = f"{graph.name} gives {found} in run {run} instead of one finite logit a pair"
             raise ExportError(message)
-        logits[position] = output.item()
-        if on_pair is not None:
-            on_pair()
-    return logits
+        logits.append(output.ravel())
+        if on_run is not None:
+            on_run()
+    return np.concatenate(logits)
 
 
 def _session(graph: Path, precision: Precision, options: dict[str, str]) -> ort.InferenceSession:

@@ -4,11 +4,25 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import BundleFileMissingError, ChecksumError, InvalidManifestError, VariantError
+from .errors import (
+    BundleFileMissingError,
+    BundleFileUnreadableError,
+    ChecksumError,
+    InvalidManifestError,
+    VariantError,
+)
 from .manifest import BundleFile, Manifest, ProcessorFamily, Variant
 from .processor import Processor
 
 _CHUNK_BYTES = 1 << 20
+
+_VARIANT_NAMES: dict[ProcessorFamily, str] = {
+    "any": "fp32",
+    "int8-dot": "int8",
+    "avx2": "int8-avx2",
+    "cuda": "fp16",
+}
+"""What the export calls the variants that it builds for each family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,7 @@ def check_file(folder: Path, file: BundleFile) -> Path:
 
     Raises:
         BundleFileMissingError: the file is not there.
+        BundleFileUnreadableError: it cannot be read.
         ChecksumError: it has other bytes or another size.
         InvalidManifestError: the manifest names a place outside the bundle.
     """
@@ -34,11 +49,13 @@ def check_file(folder: Path, file: BundleFile) -> Path:
         raise InvalidManifestError(message)
     try:
         size = path.stat().st_size
+        if size != file.size_bytes:
+            raise ChecksumError(path, expected=f"{file.size_bytes} bytes", found=f"{size}")
+        found = _sha256(path)
     except FileNotFoundError as error:
         raise BundleFileMissingError(path, hint="copy the whole bundle again") from error
-    if size != file.size_bytes:
-        raise ChecksumError(path, expected=f"{file.size_bytes} bytes", found=f"{size}")
-    found = _sha256(path)
+    except OSError as error:
+        raise BundleFileUnreadableError(path, error) from error
     if found != file.sha256:
         raise ChecksumError(path, expected=f"sha256 {file.sha256}", found=found)
     return path
@@ -91,6 +108,11 @@ def _missing_variant(manifest: Manifest, problem: str) -> str:
         f"bundle {manifest.name!r} {problem}, only {known}; choose one of them "
         "or export the model again with --variants"
     )
+
+
+def suitable_variants(processor: Processor, *, cuda: bool = False) -> tuple[str, ...]:
+    """Name the variants to try on ``processor``, best first, as the export calls them."""
+    return tuple(_VARIANT_NAMES[family] for family, _ in _preferences(processor, cuda=cuda))
 
 
 def _preferences(processor: Processor, *, cuda: bool) -> list[tuple[ProcessorFamily, str]]:

@@ -8,10 +8,8 @@ Archives come from elsewhere, so nothing in one is believed: every name is check
 written, the bundle is built beside its place and moved in only when all checksums are right.
 """
 
-import re
 import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Collection, Generator
@@ -21,17 +19,28 @@ from pathlib import Path
 
 import msgspec
 
-from .bundle import Choice, check_all_files, check_file, choose_variant
-from .errors import ArchiveError, BundleError, ChecksumError, OutputError
-from .manifest import MANIFEST_NAME, BundleFile, Manifest, decode_manifest, read_manifest
-from .placement import place, require_replaceable, work_folder
+from .bundle import Choice, check_all_files, check_file, choose_variant, suitable_variants
+from .errors import (
+    ArchiveError,
+    BundleError,
+    ChecksumError,
+    InvalidManifestError,
+    OutputError,
+    VariantError,
+)
+from .manifest import (
+    MANIFEST_NAME,
+    PLAIN_NAME,
+    BundleFile,
+    Manifest,
+    decode_manifest,
+    read_manifest,
+)
+from .placement import place, place_file, require_replaceable, work_folder
 from .processor import Processor, detect_processor
 
 SUFFIX = ".bundle.zip"
 """How the names of archives end."""
-
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
-"""Names of files and bundles that mean the same on every system and lead nowhere else."""
 
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_RATIO = 100
@@ -68,23 +77,28 @@ def pack_bundle(
         The manifest in the archive.
 
     Raises:
-        BundleError: the bundle is incomplete or damaged.
+        BundleError: the bundle is incomplete or damaged, or its name is not plain.
         VariantError: it has no variant of a name in ``variants``.
         OutputError: the archive cannot be written.
     """
     manifest = _reduced(read_manifest(folder), variants)
+    if not PLAIN_NAME.fullmatch(manifest.name):
+        problem = "which cannot be a folder's name everywhere; export it again with --name"
+        message = f"the manifest of {folder} calls its model {manifest.name!r}, {problem}"
+        raise InvalidManifestError(message)
     files = bundle_files(manifest)
     paths = [check_file(folder, file) for file in files]
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{archive.name}.", dir=archive.parent) as work:
-            packed = Path(work) / archive.name
+        archive.parent.resolve(strict=True)  # a folder that is misspelt is not made
+        with work_folder(archive) as work:
+            packed = work.path / archive.name
             with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
                 content = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
                 target.writestr(_entry(MANIFEST_NAME, len(content)), content, compresslevel=1)
                 for path in paths:
                     _add(target, path)
             _check(packed)
-            packed.replace(archive)
+            place_file(packed, archive)
     except OSError as error:
         raise OutputError(archive, error.strerror or str(error)) from error
     return manifest
@@ -105,7 +119,7 @@ def install_bundle(
 
     Args:
         archive: What ``pack_bundle`` wrote.
-        output: The bundle's folder; its name below ``models_dir`` where None.
+        output: The bundle's folder; the model's name below ``models_dir`` where None.
         models_dir: Where bundles are that have no other place.
         processor: The processor that shall run it.
         cuda: Whether the CUDA provider can be used.
@@ -116,10 +130,12 @@ def install_bundle(
         OutputError: the bundle cannot be written.
         BundleError: the manifest is too new or none.
     """
+    output = None if output is None else output.expanduser().resolve()
     with _opened(archive) as source:
         manifest = _checked_manifest(source, archive)
-        choice = choose_variant(manifest, processor, cuda=cuda)
-        folder = output or models_dir / _plain(manifest.name, archive, "its model's name")
+        choice = _choose(manifest, processor, cuda=cuda)
+        hint = "; choose a folder with --output"
+        folder = output or models_dir / _plain(manifest.name, archive, "its model's name", hint)
         require_replaceable(folder)
         with work_folder(folder) as work:
             try:
@@ -132,6 +148,19 @@ def install_bundle(
             except OSError as error:
                 raise OutputError(folder, error.strerror or str(error)) from error
     return InstalledBundle(folder, manifest, choice)
+
+
+def _choose(manifest: Manifest, processor: Processor, *, cuda: bool) -> Choice:
+    """Choose the variant that will run; the way out of there being none lies where it is packed."""
+    try:
+        return choose_variant(manifest, processor, cuda=cuda)
+    except VariantError as error:
+        message = (
+            f"bundle {manifest.name!r} has no variant for {processor.description}, only "
+            f"{', '.join(manifest.variants)}; pack it anew with --variants "
+            f"{suitable_variants(processor)[0]}, or with all"
+        )
+        raise VariantError(message) from error
 
 
 def bundle_files(manifest: Manifest) -> list[BundleFile]:
@@ -232,7 +261,8 @@ def _extract(source: zipfile.ZipFile, files: list[BundleFile], folder: Path) -> 
             shutil.copyfileobj(stream, target, 1 << 20)
 
 
-def _plain(name: str, archive: Path, what: str) -> str:
-    if not _PLAIN_NAME.fullmatch(name):
-        raise ArchiveError(archive, f"{what} is called {name!r}, which is not a plain file name")
+def _plain(name: str, archive: Path, what: str, hint: str = "") -> str:
+    if not PLAIN_NAME.fullmatch(name):
+        problem = f"{what} is called {name!r}, which is not a plain file name{hint}"
+        raise ArchiveError(archive, problem)
     return name

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--variants",
         metavar="NAME,...",
         type=_names,
-        help="pack these alone, as `ranklet inspect` on the device names them (default: all)",
+        help="pack these alone, as `ranklet doctor` on the device names them (default: all)",
     )
     install = actions.add_parser("install", help="unpack, check and put a bundle in its place")
     install.add_argument("archive", type=Path, metavar="FILE", help="what `pack` wrote")

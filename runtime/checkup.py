@@ -78,7 +78,8 @@ def check_bundle(folder: Path, *, variant: str | None = None) -> BundleCheck:
 def obstacle(family: ProcessorFamily, processor: Processor, *, cuda: bool) -> str:
     """Say what keeps the files of a family from running well here; empty where nothing does."""
     if family == "int8-dot" and not processor.has_dot_product:
-        return f"{processor.description} does not sum products of 8-bit integers exactly"
+        what = f"{processor.description} has no dot products of 8-bit integers"
+        return f"{what}; --variant computes them exactly, but slower"
     if family == "avx2" and not processor.has_avx2:
         return f"made for AVX2, this is {processor.description}"
     if family == "cuda" and not cuda:

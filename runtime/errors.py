@@ -29,6 +29,15 @@ class BundleFileMissingError(BundleError, FileNotFoundError):
         return str(self.args[0])
 
 
+class BundleFileUnreadableError(BundleError):
+    """A file of the bundle is there, but the operating system does not let it be read."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        """Name the ``path`` and say what the operating system says."""
+        super().__init__(f"{path} cannot be read: {error.strerror or error}")
+        self.path = path
+
+
 class ChecksumError(BundleError):
     """A file of the bundle does not hold the bytes that the manifest promises."""
 

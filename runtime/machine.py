@@ -9,7 +9,8 @@ import msgspec
 
 from ranklet import __version__
 
-from .processor import CGROUP, cgroup_quota, detect_processor, usable_cores
+from .control_group import CGROUP, MEMBERSHIP, control_groups
+from .processor import cgroup_quota, detect_processor, usable_cores
 
 _MEMINFO = Path("/proc/meminfo")
 
@@ -78,20 +79,27 @@ def _installed_versions() -> dict[str, str]:
     return found
 
 
-def memory_bytes(meminfo: Path, cgroup: Path) -> tuple[int | None, int | None]:
+def memory_bytes(
+    meminfo: Path, cgroup: Path, membership: Path = MEMBERSHIP
+) -> tuple[int | None, int | None]:
     """Give how much memory there is and how much of it is free, None where nobody tells.
 
-    A container sees the host's memory in ``meminfo``; what it may take stands in ``cgroup``.
+    A container or a service sees the host's memory in ``meminfo``; what it may take stands in the
+    control groups under ``cgroup``.
     """
     total, available = _meminfo(meminfo, "MemTotal"), _meminfo(meminfo, "MemAvailable")
     if total is None and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:  # macOS
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _number(cgroup / "memory.max") or _number(cgroup / "memory/memory.limit_in_bytes")
-    if limit is None or (total is not None and limit >= total):
+    limits: list[tuple[int, int]] = []
+    for group in control_groups(cgroup, membership, "memory"):
+        limit = _number(group / "memory.max") or _number(group / "memory.limit_in_bytes")
+        if limit is not None and (total is None or limit < total):
+            used = _number(group / "memory.current") or _number(group / "memory.usage_in_bytes")
+            limits.append((limit, max(0, limit - (used or 0))))
+    if not limits:
         return total, available
-    used = _number(cgroup / "memory.current") or _number(cgroup / "memory/memory.usage_in_bytes")
-    free = max(0, limit - (used or 0))
-    return limit, free if available is None else min(free, available)
+    free = min(free for _, free in limits)
+    return min(limit for limit, _ in limits), free if available is None else min(free, available)
 
 
 def _meminfo(path: Path, key: str) -> int | None:

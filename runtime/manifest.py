@@ -7,12 +7,19 @@ It is the contract between the export, which writes it, and the runtime, which r
     <bundle>/<variant>.onnx    one graph a variant (and <variant>.onnx.data for external weights)
 """
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
-from .errors import BundleFileMissingError, InvalidManifestError, SchemaVersionError
+from .errors import (
+    BundleFileMissingError,
+    BundleFileUnreadableError,
+    InvalidManifestError,
+    SchemaVersionError,
+)
 
 SCHEMA_VERSION = 2
 """The newest manifest schema that this version reads, and the one that it writes. Version 2 added
@@ -20,6 +27,9 @@ prompts, without which a language model's scores would be wrong."""
 
 MANIFEST_NAME = "manifest.json"
 TOKENIZER_NAME = "tokenizer.json"
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
+"""Names of files and bundles that mean the same on every system and lead nowhere else."""
 
 Precision = Literal["fp32", "int8", "fp16"]
 
@@ -29,6 +39,9 @@ integers exactly in 32 bits (AVX-VNNI, AVX512-VNNI, AMX, ARM dot product), ``avx
 but without those, ``cuda`` an NVIDIA GPU, ``any`` runs everywhere."""
 
 Activation = Literal["sigmoid", "identity"]
+
+GraphInput = Annotated[str, Meta(pattern="^(input_ids|attention_mask|token_type_ids)$")]
+"""What the runtime can make of a pair."""
 
 
 class BundleFile(msgspec.Struct, frozen=True):
@@ -114,7 +127,7 @@ class Variant(msgspec.Struct, frozen=True):
 
     precision: Precision
     processors: ProcessorFamily
-    files: tuple[BundleFile, ...]
+    files: Annotated[tuple[BundleFile, ...], Meta(min_length=1)]
     """The graph first, then its external data if there is any."""
     recipe: str = ""
     """In words: how the graph was quantized or converted."""
@@ -137,12 +150,12 @@ class Manifest(msgspec.Struct, frozen=True):
     source: Source
     architecture: str
     """The class of the checkpoint, as ``BertForSequenceClassification``."""
-    window_tokens: int
+    window_tokens: Annotated[int, Meta(ge=1)]
     """Longest sequence that the model reads, special tokens included."""
-    graph_inputs: tuple[str, ...]
+    graph_inputs: tuple[GraphInput, ...]
     """Names of the graph's inputs, each int64 of shape (pairs, tokens)."""
     tokenizer: BundleFile
-    variants: dict[str, Variant]
+    variants: Annotated[dict[str, Variant], Meta(min_length=1)]
     output_activation: Activation = "sigmoid"
     logit: str = ""
     """In words: what the graph's logit is."""
@@ -164,6 +177,7 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         BundleFileMissingError: the folder or its manifest is not there.
+        BundleFileUnreadableError: it cannot be read.
         SchemaVersionError: a newer ranklet wrote it.
         InvalidManifestError: it is not JSON or not a manifest.
     """
@@ -173,6 +187,11 @@ def read_manifest(folder: Path) -> Manifest:
     except (FileNotFoundError, NotADirectoryError) as error:
         hint = f"build a bundle there with: ranklet export SOURCE --output {folder}"
         raise BundleFileMissingError(path, hint=hint) from error
+    except OSError as error:
+        raise BundleFileUnreadableError(path, error) from error
+    except ValueError as error:  # no file can have that name
+        message = f"{path} cannot be read: {error}"
+        raise InvalidManifestError(message) from error
     return decode_manifest(content, path)
 
 

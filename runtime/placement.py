@@ -35,13 +35,20 @@ def require_replaceable(output: Path) -> None:
     """Check that a bundle may be written to ``output``: nothing but a bundle is ever replaced.
 
     Raises:
-        OutputError: something else is there.
+        OutputError: something else is there, or nobody may look.
     """
+    try:
+        _require_replaceable(output)
+    except OSError as error:
+        raise OutputError(output, _reason(error)) from error
+
+
+def _require_replaceable(output: Path) -> None:
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     try:
         manifest = read_manifest(output)
-    except (BundleError, OSError) as error:
+    except BundleError as error:
         problem = "something that is not a bundle is there; remove it or choose another folder"
         raise OutputError(output, problem) from error
     files = {file.path for variant in manifest.variants.values() for file in variant.files}
@@ -74,20 +81,14 @@ def work_folder(output: Path) -> Generator[WorkFolder, None, None]:
     Raises:
         OutputError: the folder cannot be made.
     """
-    prefix = f".{output.name}.building-"
-    made = _make_parents(output)
-    for path in output.parent.iterdir():
-        if path.name.startswith(prefix):
-            _remove_stale(path, output)
     try:
-        work = Path(tempfile.mkdtemp(prefix=prefix, dir=output.parent))
+        made = _make_parents(output)
+        _remove_stale(output)
+        work, lock = _make_locked(output)
     except OSError as error:
         raise OutputError(output, _reason(error)) from error
-    lock = os.open(work, os.O_RDONLY)
     before = tempfile.tempdir
     try:
-        with suppress(OSError):  # a file system without locks: others then let the folder be
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         tempfile.tempdir = str(work)
         folder = WorkFolder(work)
         folder.bundle.mkdir()
@@ -122,6 +123,13 @@ def place(work: WorkFolder, output: Path, manifest: Manifest) -> None:
     _flush(output.parent)
 
 
+def place_file(written: Path, output: Path) -> None:
+    """Move a file to ``output``: at every moment the old one is there or the new one, whole."""
+    _flush(written)
+    written.replace(output)
+    _flush(output.parent)
+
+
 def _swap(left: Path, right: Path) -> bool:
     """Exchange two folders in one step; False where the system cannot."""
     if sys.platform not in _SWAP_CALLS:
@@ -143,19 +151,49 @@ def _flush(path: Path) -> None:
 def _make_parents(output: Path) -> list[Path]:
     """Make the folders above ``output``; gives those that were missing, deepest first."""
     missing = [path for path in output.parents if not path.exists()]
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(output, _reason(error)) from error
+    output.parent.mkdir(parents=True, exist_ok=True)
     return missing
+
+
+def _prefix(output: Path) -> str:
+    return f".{output.name}.building-"
+
+
+def _make_locked(output: Path) -> tuple[Path, int]:
+    """Make a work folder and give it with its lock."""
+    while True:
+        work = Path(tempfile.mkdtemp(prefix=_prefix(output), dir=output.parent))
+        lock = _lock_new(work)
+        if lock is not None:
+            return work, lock
+
+
+def _lock_new(work: Path) -> int | None:
+    """Lock a new folder; None where another process, which met it without a lock, removed it."""
+    try:
+        lock = os.open(work, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with suppress(OSError):  # a file system without locks: others then let the folder be
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    if work.exists():
+        return lock
+    os.close(lock)
+    return None
 
 
 def _reason(error: OSError) -> str:
     return f"{error.strerror} ({error.filename})"
 
 
-def _remove_stale(work: Path, output: Path) -> None:
-    """Remove a work folder whose process is gone."""
+def _remove_stale(output: Path) -> None:
+    """Remove the work folders whose processes are gone."""
+    for path in output.parent.iterdir():
+        if path.name.startswith(_prefix(output)):
+            _remove_if_stale(path, output)
+
+
+def _remove_if_stale(work: Path, output: Path) -> None:
     try:
         lock = os.open(work, os.O_RDONLY)
     except OSError:

@@ -7,8 +7,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from .control_group import CGROUP, MEMBERSHIP, control_groups
+
 _CPUINFO = Path("/proc/cpuinfo")
-CGROUP = Path("/sys/fs/cgroup")
 
 _DOT_PRODUCT_FLAGS = frozenset(
     {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "FEAT_DotProd"},
@@ -94,14 +95,19 @@ def usable_cores() -> int:
     return max(1, cores if quota is None else min(cores, math.floor(quota)))
 
 
-def cgroup_quota(root: Path) -> float | None:
-    """Give the cores that the control group under ``root`` allows, None where it sets no limit."""
+def cgroup_quota(root: Path, membership: Path = MEMBERSHIP) -> float | None:
+    """Give the cores that the control groups under ``root`` allow, None where none sets a limit."""
+    folders = control_groups(root, membership, "cpu")
+    return min((quota for path in folders if (quota := _quota(path)) is not None), default=None)
+
+
+def _quota(group: Path) -> float | None:
     try:
-        limit, period = (root / "cpu.max").read_text().split()  # version 2
+        limit, period = (group / "cpu.max").read_text().split()  # version 2
     except (OSError, ValueError):
         try:
-            limit = (root / "cpu/cpu.cfs_quota_us").read_text().strip()  # version 1
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+            limit = (group / "cpu.cfs_quota_us").read_text().strip()  # version 1
+            period = (group / "cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
     if limit in {"max", "-1"}:

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
+from .errors import InputError
 from .manifest import Prompt
 from .text_encoding import TextEncoder, open_tokenizer, repaired
 from .tokenization import (
-    OVERLAP_TOKENS,
+    MIN_WINDOW_TOKENS,
     WINDOW_CUT,
     Cut,
     EncodedPair,
@@ -21,7 +22,12 @@ from .tokenization import (
     Encoder,
     PairEncoder,
     lower,
+    overlap_tokens,
+    tokens_in_windows,
 )
+
+_MIN_DOCUMENT_TOKENS = MIN_WINDOW_TOKENS // 2
+"""What a query leaves of the least window, whatever the prompt takes."""
 
 
 def open_encoder(path: Path, *, window_tokens: int, prompt: Prompt | None) -> Encoder:
@@ -29,6 +35,7 @@ def open_encoder(path: Path, *, window_tokens: int, prompt: Prompt | None) -> En
 
     Raises:
         BundleError: the file is not a tokenizer.
+        InputError: the prompt fills the window.
     """
     if prompt is None:
         return PairEncoder.from_file(path, window_tokens=window_tokens)
@@ -39,7 +46,11 @@ class PromptEncoder:
     """Encodes query and document within a prompt. Safe to use from many threads."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: Prompt, *, window_tokens: int) -> None:
-        """Take over ``tokenizer``: its own truncation and padding are switched off."""
+        """Take over ``tokenizer``: its own truncation and padding are switched off.
+
+        Raises:
+            InputError: the prompt fills the window.
+        """
         self._text = TextEncoder(tokenizer)
         self._prefix, self._suffix = (
             tokenizer.encode(text, add_special_tokens=False).ids
@@ -50,14 +61,22 @@ class PromptEncoder:
         self._before_document = rest.partition("{document}")[0]
         fixed = self._before_query + self._before_document
         self._fixed_tokens = len(tokenizer.encode(fixed, add_special_tokens=False))
+        self._around = len(self._prefix) + len(self._suffix) + self._fixed_tokens
+        self._min_tokens = self._around + MIN_WINDOW_TOKENS
+        if window_tokens < self._min_tokens:
+            message = (
+                f"window_tokens must be at least {self._min_tokens} for this model's prompt, "
+                f"not {window_tokens}"
+            )
+            raise InputError(message)
         self._window_tokens = window_tokens
 
     def encode_query(self, query: str, cut: Cut = WINDOW_CUT) -> EncodedQuery:
         """Encode a query, as ``Encoder`` says."""
-        window = min(self._window_tokens, cut.pair_tokens or self._window_tokens)
-        around = len(self._prefix) + len(self._suffix) + self._fixed_tokens
-        room = max(0, window - around)
-        limit = lower(min(window // 2, room), cut.query_tokens)
+        # A request may ask for less than the prompt takes: length is no error.
+        window = max(self._min_tokens, lower(self._window_tokens, cut.pair_tokens))
+        room = window - self._around
+        limit = lower(min(window // 2, room - _MIN_DOCUMENT_TOKENS), cut.query_tokens)
         query = repaired(query)
         encoding = self._text.encode(query, limit, cut.side)
         was_cut = len(encoding) > limit
@@ -77,31 +96,28 @@ class PromptEncoder:
         self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int
     ) -> list[list[EncodedPair]]:
         """Encode documents in overlapping windows, as ``Encoder`` says."""
-        overlap = min(OVERLAP_TOKENS, query.room // 4)
-        in_windows = query.room + (max_windows - 1) * (query.room - overlap)
-        limit = lower(in_windows, query.cut.document_tokens)
+        most = lower(tokens_in_windows(query.room, max_windows), query.cut.document_tokens)
+        most += self._fixed_tokens + query.tokens
         texts = [query.lead + document for document in documents]
-        most = self._fixed_tokens + query.tokens + limit
         encodings = self._text.encode_all(texts, most, "right")
         return [
-            self._encode(query, document, whole, limit, overlap)
+            self._encode(query, document, whole, most, max_windows)
             for document, whole in zip(documents, encodings, strict=True)
         ]
 
     def _encode(
-        self, query: EncodedQuery, document: str, whole: Encoding, limit: int, overlap: int
+        self, query: EncodedQuery, document: str, whole: Encoding, most: int, max_windows: int
     ) -> list[EncodedPair]:
         """Give the windows of a document, of which ``whole`` is the encoding behind the lead."""
-        lead_tokens = self._fixed_tokens + query.tokens
         start = sum(end <= len(query.lead) for _, end in whole.offsets)
         lead, tokens = whole.ids[:start], whole.ids[start:]
-        # Tokens of the lead that joined with others count for the document.
-        limit += max(0, lead_tokens - start)
+        # Parts of the lead may have joined, also with the document: its tokens are counted anew.
+        room = max(1, query.room + self._fixed_tokens + query.tokens - start)
+        limit = max(0, min(tokens_in_windows(room, max_windows), most - start))
         was_cut = len(tokens) > limit
         if was_cut and query.cut.side == "left":
             tokens = self._text.encode(document, limit, "left").ids[-limit:] if limit else []
-        room = max(1, query.room + lead_tokens - start)
-        windows = _windows(tokens[:limit], room, overlap)
+        windows = _windows(tokens[:limit], room)
         return [self._join(lead + window, was_cut=was_cut) for window in windows]
 
     def _join(self, body: list[int], *, was_cut: bool) -> EncodedPair:
@@ -110,18 +126,21 @@ class PromptEncoder:
 
 
 def _kept(text: str, encoding: Encoding, tokens: int, cut: Cut) -> str:
-    """Give the part of ``text`` that so many tokens at its kept side stand for."""
-    if tokens == 0:
-        return ""
+    """Give the part of ``text`` that so many tokens at its kept side stand for.
+
+    A character of several tokens, not all of which are kept, is not kept either.
+    """
+    offsets = encoding.offsets
     if cut.side == "right":
-        return text[: encoding.offsets[tokens - 1][1]]
-    start, end = encoding.offsets[-tokens][0], encoding.offsets[-1][1]
-    return text[-(end - start) :]
+        return text[: min(offsets[tokens - 1][1], offsets[tokens][0])] if tokens else ""
+    start = max(offsets[-tokens][0], offsets[-tokens - 1][1]) if tokens else offsets[-1][1]
+    return text[len(text) - (offsets[-1][1] - start) :]
 
 
-def _windows(tokens: list[int], room: int, overlap: int) -> Iterator[list[int]]:
-    """Give stretches of at most ``room`` tokens that share ``overlap`` of them."""
+def _windows(tokens: list[int], room: int) -> Iterator[list[int]]:
+    """Give stretches of at most ``room`` tokens that overlap."""
     yield tokens[:room]
+    overlap = overlap_tokens(room)
     step = room - overlap
     for start in range(step, len(tokens) - overlap, step):
         yield tokens[start : start + room]

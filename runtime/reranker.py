@@ -19,13 +19,10 @@ from .ranking import RankedDocument, activate, rank
 from .scheduler import PairScores, Scheduler, StageTimes
 from .score_cache import CachedScorer, ScoreCache
 from .scoring import Scorer
-from .tokenization import WINDOW_CUT, Cut
+from .tokenization import MIN_WINDOW_TOKENS, WINDOW_CUT, Cut
 
 _CUDA_WORKERS = 2
 """One tokenizes while the other waits for the device."""
-
-_MIN_WINDOW_TOKENS = 16
-"""Less leaves no room for a document beside special tokens and query."""
 
 
 class Reranker:
@@ -76,7 +73,8 @@ class Reranker:
 
         Raises:
             BundleError: the bundle is incomplete, damaged or has no such variant.
-            InputError: ``workers`` is less than 1, or ``window_tokens`` not within the window.
+            InputError: ``workers`` is less than 1, or ``window_tokens`` not within the window or
+                too few for the model's prompt.
         """
         if workers is not None:
             _require_at_least_one(workers, name="workers")
@@ -213,9 +211,9 @@ class Reranker:
 
 
 def _with_window(manifest: Manifest, window_tokens: int) -> Manifest:
-    if not _MIN_WINDOW_TOKENS <= window_tokens <= manifest.window_tokens:
+    if not MIN_WINDOW_TOKENS <= window_tokens <= manifest.window_tokens:
         message = (
-            f"window_tokens must be from {_MIN_WINDOW_TOKENS} to {manifest.window_tokens}, the "
+            f"window_tokens must be from {MIN_WINDOW_TOKENS} to {manifest.window_tokens}, the "
             f"window of {manifest.name!r}, not {window_tokens}"
         )
         raise InputError(message)

@@ -90,7 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _read(name: str) -> list[_Document]:
     try:
         content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        lines = content.decode().split("\n")
+        # Windows' tools put a byte order mark first.
+        lines = content.decode().removeprefix("\ufeff").split("\n")
     except OSError as error:
         message = f"cannot read {name}: {error.strerror}"
         raise InputError(message) from error

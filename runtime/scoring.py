@@ -115,7 +115,10 @@ class _GraphScorer(ABC):
             logits[places] = self._score_pairs([pairs[place] for place in places])
             inference_seconds += time.perf_counter() - started
         if not np.isfinite(logits).all():
-            message = "a logit is not a number; the bundle's weights are damaged"
+            message = (
+                "a logit is not a number: some value is too large for this variant's precision, "
+                "or the weights are damaged; try --variant fp32"
+            )
             raise ScoringError(message)
         if len(pairs) > len(windows):
             starts = np.cumsum([0, *(len(group) for group in windows[:-1])])

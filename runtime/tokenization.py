@@ -17,7 +17,10 @@ from tokenizers import Encoding, Tokenizer
 from .arrays import IntArray
 from .text_encoding import Side, TextEncoder, open_tokenizer
 
-OVERLAP_TOKENS = 80
+MIN_WINDOW_TOKENS = 16
+"""Less leaves no room for a document beside special tokens and query."""
+
+_OVERLAP_TOKENS = 80
 """What neighbouring windows of a long document share, so that no passage is only met cut in two;
 the figure that Jina's reranker v2 uses. Never more than a quarter of a window."""
 
@@ -194,9 +197,8 @@ class PairEncoder:
     ) -> list[list[EncodedPair]]:
         """Encode documents in overlapping windows, as ``Encoder`` says."""
         room, side = query.room, query.cut.side
-        overlap = min(OVERLAP_TOKENS, room // 4)
-        in_windows = room + (max_windows - 1) * (room - overlap)
-        limit = lower(in_windows, query.cut.document_tokens)
+        overlap = overlap_tokens(room)
+        limit = lower(tokens_in_windows(room, max_windows), query.cut.document_tokens)
         pairs: list[list[EncodedPair]] = []
         for encoding in self._text.encode_all(documents, limit, side):
             was_cut = len(encoding) > limit
@@ -220,3 +222,13 @@ class PairEncoder:
 def lower(limit: int, other: int | None) -> int:
     """Give the lower of two limits, of which one may not be set."""
     return limit if other is None else min(limit, other)
+
+
+def overlap_tokens(room: int) -> int:
+    """Give what neighbouring windows share, each with ``room`` for so many tokens of a document."""
+    return min(_OVERLAP_TOKENS, room // 4)
+
+
+def tokens_in_windows(room: int, max_windows: int) -> int:
+    """Give the most that a document may have to fit into so many windows, each with ``room``."""
+    return room + (max_windows - 1) * (room - overlap_tokens(room))

@@ -18,7 +18,7 @@ _LONGEST_RETRY_SECONDS = 60
 
 @dataclass(slots=True)
 class Load:
-    """Pairs, and the characters of their queries and documents."""
+    """Pairs, and the characters of their requests, as ``RerankRequest.held`` counts them."""
 
     pairs: float
     characters: float

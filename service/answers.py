@@ -111,7 +111,11 @@ ANSWERS: dict[type[Exception], Answer] = {
 }
 """By class; a subclass that is not listed is answered as its nearest base."""
 
-_WRITER = "ranklet_error_writer"
+ERROR_WRITER = "ranklet_error_writer"
+"""Where a route has its ``ErrorWriter`` among its options, for errors before the body is read."""
+
+_LONGEST_MESSAGE = 1_000
+"""In characters, of those that quote the caller."""
 
 _FRAMEWORK_CODES = {404: "route_not_found", 405: "method_not_allowed"}
 
@@ -132,7 +136,7 @@ def answer_ranklet_error(request: Request[Any, Any, Any], error: RankletError) -
         status=answer.status,
         type=answer.type,
         code=answer.code,
-        message=str(error),
+        message=_shortened(str(error)) if isinstance(error, InputError) else str(error),
         field=getattr(error, "field", None),
     )
     return _response(request, failure, headers)
@@ -146,7 +150,7 @@ def answer_framework_error(
     message = f"{request.method} {request.url.path}: {error.detail}; see /docs for what there is"
     kind = "not_found_error" if status == 404 else _INVALID if status < 500 else "server_error"  # noqa: PLR2004 - statuses
     code = _FRAMEWORK_CODES.get(status, "http_error")
-    failure = Failure(status=status, type=kind, code=code, message=message)
+    failure = Failure(status=status, type=kind, code=code, message=_shortened(message))
     return _response(request, failure, dict(error.headers or {}))
 
 
@@ -170,13 +174,27 @@ def write_error(failure: Failure) -> ErrorBody:
 
 
 def answer_errors_with(request: Request[Any, Any, Any], write: ErrorWriter) -> None:
-    """Choose how errors of this request are written."""
-    request.scope["state"][_WRITER] = write
+    """Choose how errors of this request are written from now on, whatever its route says."""
+    request.scope["state"][ERROR_WRITER] = write
+
+
+def _writer(request: Request[Any, Any, Any]) -> ErrorWriter:
+    has_route = "route_handler" in request.scope  # not where none matches
+    options = request.route_handler.opt if has_route else {}
+    of_route: ErrorWriter = options.get(ERROR_WRITER, write_error)
+    of_body: ErrorWriter = request.scope["state"].get(ERROR_WRITER, of_route)
+    return of_body
+
+
+def _shortened(message: str) -> str:
+    """Leave out the middle of a message that quotes what came at any length."""
+    half = _LONGEST_MESSAGE // 2
+    return message if len(message) <= 2 * half else f"{message[:half]} … {message[-half:]}"
 
 
 def _response(
     request: Request[Any, Any, Any], failure: Failure, headers: dict[str, str]
 ) -> Response[bytes]:
-    write: ErrorWriter = request.scope["state"].get(_WRITER, write_error)
+    write = _writer(request)
     body = msgspec.json.encode(write(failure))
     return Response(body, status_code=failure.status, headers=headers, media_type=JSON)

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, Receive, Scope, Send
 
-from ranklet.runtime.errors import RankletError
+from ranklet.runtime.errors import ClosedError, RankletError
 
 from .admission import PairQueue
 from .answers import answer_framework_error, answer_ranklet_error, answer_unknown_error
@@ -77,6 +79,7 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
         ],
         guards=[key_guard(keys)] if settings.has_api_keys else [],
         cors_config=_cors(settings),
+        middleware=[_ended_by_shutdown],
         lifespan=[loaded_models],
         exception_handlers={
             RankletError: answer_ranklet_error,
@@ -94,8 +97,34 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
 
     # Around everything: Litestar's own middleware sees neither unknown routes nor preflights.
     paths = [route.path for route in app.routes]
-    app.asgi_handler = Observer(SurplusVersionRemover(app.asgi_handler, paths), report)
+    observed = Observer(SurplusVersionRemover(app.asgi_handler, paths), report)
+    app.asgi_handler = _with_head(observed)
     return app
+
+
+def _ended_by_shutdown(app: ASGIApp) -> ASGIApp:
+    """Tell callers whose requests the server cancels when they take too long for it to end."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError as error:
+            message = "the server shut down before the request was done; send it again"
+            raise ClosedError(message) from error
+
+    return answer
+
+
+def _with_head(app: ASGIApp) -> ASGIApp:
+    """Answer HEAD wherever GET is answered, with the same headers; servers leave out the body."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD":
+            scope = scope.copy()  # the server's own tells it later that there is no body
+            scope["method"] = "GET"
+        await app(scope, receive, send)
+
+    return answer
 
 
 def _cors(settings: Settings) -> CORSConfig | None:

@@ -8,7 +8,8 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 _log = logging.getLogger(__name__)
 
-_TOO_MANY = re.compile(r"(?:/v\d)+(?=/v\d/)")
+_TOO_MANY = re.compile(r"(?:/v[0-9]){1,3}(?=/v[0-9]/)")
+"""A few are a mistake in a base URL, many are not; so what is logged of a path is short, too."""
 
 
 class SurplusVersionRemover:
@@ -25,17 +26,18 @@ class SurplusVersionRemover:
         path = scope.get("path", "")  # the lifespan has none
         surplus = _TOO_MANY.match(path)
         if surplus and (wanted := path[surplus.end() :].rstrip("/")) in self._paths:
-            self._warn(path.rstrip("/"), wanted)
+            self._warn(surplus[0], wanted)
             scope["path"] = wanted
             scope["raw_path"] = wanted.encode()
         await self._app(scope, receive, send)
 
-    def _warn(self, path: str, wanted: str) -> None:
-        if path not in self._warned:
-            self._warned.add(path)
+    def _warn(self, surplus: str, wanted: str) -> None:
+        if wanted not in self._warned:
+            self._warned.add(wanted)
             _log.warning(
-                "a client asks for %s and is answered as for %s: leave %s out of its base URL",
-                path,
+                "a client asks for %s%s and is answered as for %s: leave %s out of its base URL",
+                surplus,
                 wanted,
-                path.removesuffix(wanted),
+                wanted,
+                surplus,
             )

@@ -6,7 +6,7 @@ decoded here.
 
 import asyncio
 import re
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from litestar.connection import Request
@@ -18,14 +18,16 @@ _Body = TypeVar("_Body")
 _DRAIN_SECONDS = 2.0
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-_ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character
-    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"  # a lone surrogate: no character
-    rb"|\\."
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD](?:"
+    rb"[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"  # a first half without a second
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})"  # the other way round
 )
+"""Where no backslash is escaped itself."""
 
-_MAY_BE_SURROGATE = re.compile("surrogate|escape|truncated")
-"""What msgspec says of lone ones; at the end of a string they look to it like a lack of text."""
+_NOT_IN_JSON = b"\0"
+
+NULL = msgspec.Raw(b"null")
 
 _TYPE_WORDS = {
     "str": "a string",
@@ -93,50 +95,88 @@ def _body_too_large(found: int | None, limit: int) -> TooLargeError:
     return TooLargeError(what="bytes", found=found, limit=limit, setting="RANKLET_MAX_BODY_BYTES")
 
 
-def decode_body(content: bytes, kind: type[_Body]) -> _Body:
-    """Decode JSON, whatever the content type says.
+def readable(content: bytes) -> bytes:
+    """Give a body as it can be decoded, without byte order mark.
 
     Lone surrogates, which JSON can spell and UTF-8 cannot, are replaced by U+FFFD.
+    """
+    content = content.removeprefix(_BYTE_ORDER_MARK)
+    if b"\\" not in content or _is_json(content) or _NOT_IN_JSON in content:
+        return content
+    marked = content.replace(rb"\\", _NOT_IN_JSON)
+    return _LONE_SURROGATE.sub(rb"\\ufffd", marked).replace(_NOT_IN_JSON, rb"\\")
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        msgspec.json.decode(content, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def decode_body(content: bytes, kind: type[_Body]) -> _Body:
+    """Decode JSON that is ``readable``, whatever the content type says.
 
     Raises:
         MalformedBodyError: it is not JSON or not UTF-8.
         FieldError: a field is missing or has a wrong value.
     """
-    content = content.removeprefix(_BYTE_ORDER_MARK)
     try:
-        return _decode(content, kind)
-    except MalformedBodyError as error:
-        if not _MAY_BE_SURROGATE.search(str(error)):
-            raise
-        repaired = _ESCAPE.sub(_without_lone_surrogate, content)
-        if repaired == content:
-            raise
-        return _decode(repaired, kind)
+        body = decode_value(content, kind)
+        if not content.isascii():
+            content.decode()  # msgspec does not look into what it leaves as it came
+    except UnicodeDecodeError as error:
+        message = f"the body is not UTF-8: {error.reason}; send JSON encoded as UTF-8"
+        raise MalformedBodyError(message) from error
+    return body
+
+
+def check_lists(body: msgspec.Struct, *, limit: int, documents_field: str) -> None:
+    """Refuse lists of more than ``limit`` items before anybody reads them.
+
+    Raises:
+        TooLargeError: names the field as the caller does.
+    """
+    for name in body.__struct_fields__:
+        value = getattr(body, name)
+        if isinstance(value, list) and len(cast("list[object]", value)) > limit:
+            raise TooLargeError(
+                what="documents" if name == documents_field else f"items in {name}",
+                found=len(cast("list[object]", value)),
+                limit=limit,
+                setting="RANKLET_MAX_DOCUMENTS",
+                field=name,
+            )
+
+
+def drop_texts(body: msgspec.Struct) -> None:
+    """Drop lists and objects that have been read, and with them the bytes that they view.
+
+    A body waits for its scores as long as its texts do, for a few flags that the answer needs.
+    """
+    for name in body.__struct_fields__:
+        if isinstance(getattr(body, name), list | dict):
+            setattr(body, name, None)
 
 
 def field_names(content: bytes) -> frozenset[str]:
     """Give the names of the fields that a body has and that are not null; none where broken."""
     try:
-        fields = decode_body(content, dict[str, msgspec.Raw])
-    except (MalformedBodyError, FieldError):
+        fields = decode_value(content, dict[str, msgspec.Raw])
+    except (MalformedBodyError, FieldError, UnicodeDecodeError):
         return frozenset()
-    return frozenset(name for name, value in fields.items() if bytes(value) != b"null")
+    return frozenset(name for name, value in fields.items() if value != NULL)
 
 
-def _without_lone_surrogate(match: re.Match[bytes]) -> bytes:
-    return match[0] if match[1] is None else rb"\ufffd"
-
-
-def _decode(content: bytes, kind: type[_Body]) -> _Body:
+def decode_value(content: bytes | msgspec.Raw, kind: type[_Body]) -> _Body:
+    """Decode a value that was left as it came; raises as ``decode_body``."""
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
         raise _field_error(str(error)) from error
     except msgspec.DecodeError as error:
         message = f"the body is not JSON: {error}"
-        raise MalformedBodyError(message) from error
-    except UnicodeDecodeError as error:
-        message = f"the body is not UTF-8: {error.reason}; send JSON encoded as UTF-8"
         raise MalformedBodyError(message) from error
     except RecursionError as error:
         message = "the body is nested too deeply"
@@ -145,7 +185,9 @@ def _decode(content: bytes, kind: type[_Body]) -> _Body:
 
 def _field_error(text: str) -> FieldError:
     """Say in the caller's words what msgspec found: "Expected `str`, got `int` - at `$.query`"."""
-    problem, _, place = text.partition(" - at `$")
+    problem, at, place = text.rpartition(" - at `$")  # the last: what is quoted may have it, too
+    if not at:
+        problem, place = place, ""
     field = place.rstrip("`").removeprefix(".")
     missing = re.fullmatch(r"Object missing required field `(\w+)`", problem)
     if missing:

@@ -66,6 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     settings = parse_settings(vars(arguments), os.environ)
     configure_logging(settings)
+    from .reloading import survive_hangup  # noqa: PLC0415 - asyncio, which parsing need not wait for
+
+    survive_hangup()
     # After parsing, so that a wrong option or `--help` need not wait for the web framework.
     from .app import create_app  # noqa: PLC0415
     from .keys import is_open_to_others  # noqa: PLC0415
@@ -78,7 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
             failures.append(catalog.failure)
             server.stop()
         else:
-            print(_banner(url, catalog, seconds=time.monotonic() - started), flush=True)
+            seconds = time.monotonic() - started
+            banner = _banner(url, catalog, has_keys=settings.has_api_keys, seconds=seconds)
+            print(banner, flush=True)
 
     app = create_app(settings, on_loaded=on_loaded)
     with bind(settings) as listener:
@@ -92,23 +97,26 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _banner(url: str, catalog: "Catalog", *, seconds: float) -> str:
+def _banner(url: str, catalog: "Catalog", *, has_keys: bool, seconds: float) -> str:
     from ranklet import __version__  # noqa: PLC0415 - the banner alone needs it
 
     lines = [f"ranklet {__version__} listens on {url} (ready after {seconds:.1f} s)", ""]
     for entry in catalog.entries:
         lines += [f"  {entry.name}", f"    {_behind(entry, catalog)}"]
-    sample = {"model": catalog.default.name, **_SAMPLE}
-    lines += [
-        "",
-        "Try it:",
-        "",
-        f"  curl {url}/v1/rerank -H 'Content-Type: application/json' \\",
-        f"    -d '{json.dumps(sample)}'",
-        "",
-        f"All routes: {url}/docs    Stop: Ctrl-C",
-    ]
+    if catalog.default.spec is not None:
+        lines += ["", *_trial(url, catalog.default.name, has_keys=has_keys)]
+    lines += ["", f"All routes: {url}/docs    Stop: Ctrl-C"]
     return "\n".join(lines)
+
+
+def _trial(url: str, model: str, *, has_keys: bool) -> list[str]:
+    key = ' -H "Authorization: Bearer $KEY"' if has_keys else ""
+    return [
+        "Try it, with one of the API keys in KEY:" if has_keys else "Try it:",
+        "",
+        f"  curl {url}/v1/rerank{key} -H 'Content-Type: application/json' \\",
+        f"    -d '{json.dumps({'model': model, **_SAMPLE})}'",
+    ]
 
 
 def _behind(entry: "CatalogEntry", catalog: "Catalog") -> str:

@@ -68,7 +68,7 @@ def dialects_by_path(
 
 
 def told_apart(spoken: Sequence[Dialect[Any, Any]], content: bytes) -> Dialect[Any, Any]:
-    """Give the dialect of a body, the first of ``spoken`` where it does not say."""
+    """Give the dialect of a readable body, the first of ``spoken`` where it does not say."""
     owner, *guests = spoken
     # Searching for bytes costs nothing beside decoding, which few bodies need twice.
     if any(f'"{guest.documents_field}"'.encode() in content for guest in guests):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from litestar import get
+from litestar.connection import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
@@ -17,7 +18,7 @@ from .settings import Settings
 DOCUMENT_PATHS = ("/openapi.json", "/schema/openapi.json")
 PAGE_PATHS = ("/", "/docs", "/schema")
 
-_ASSETS = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+_ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}  # Litestar adds the charset
 _FOLDER = Path(__file__).parent / "docs_page"
 
 _POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'"
@@ -38,8 +39,15 @@ def docs_routes(
         return Response(document(), media_type=JSON)
 
     @get(list(PAGE_PATHS))
-    async def page() -> Response[bytes]:
-        return _file("page.html", "text/html; charset=utf-8")
+    async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
+        path, path_as_it_came = request.scope["path"], request.scope["raw_path"]
+        slashes = len(path_as_it_came) - len(path_as_it_came.rstrip(b"/"))
+        if slashes and path != "/":
+            # The page's links are relative to its address without them. So is this one, for
+            # proxies with a path of their own.
+            location = "../" * slashes + path.rpartition("/")[2]
+            return Response(b"", status_code=308, headers={"Location": location})
+        return _file("page.html", "text/html")
 
     return [openapi, page, *(_asset_route(name) for name in _ASSETS)]
 

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import msgspec
 
+from ranklet.runtime.bundle import suitable_variants
 from ranklet.runtime.checkup import BundleCheck, check_bundle
 from ranklet.runtime.errors import BundleError
 from ranklet.runtime.machine import Machine, describe_machine
 from ranklet.runtime.manifest import MANIFEST_NAME
+from ranklet.runtime.processor import detect_processor
+from ranklet.runtime.sessions import cuda_is_available
 
 from .errors import ModelConfigError, SettingsError
 from .options import OPTIONS, parse_settings
 from .settings import Settings
-
-_GIBIBYTE = 1 << 30
 
 _MODEL_OPTIONS = {"models", "config", "models_dir", "variant"}
 """Fields of the settings that lead to models."""
@@ -26,6 +27,8 @@ class Report(msgspec.Struct, frozen=True):
     """What the doctor found."""
 
     machine: Machine
+    suitable_variants: tuple[str, ...]
+    """Names of the variants that would run here, best first, whatever bundles there are."""
     bundles: tuple[BundleCheck, ...]
     names: dict[str, str]
     """The folder of the bundle behind each name that callers may use, in full."""
@@ -61,7 +64,8 @@ def examine(flags: Mapping[str, object], environment: Mapping[str, str]) -> Repo
     problems += [bundle.problem for bundle in bundles if bundle.problem is not None]
     problems += _memory_problems(machine, bundles)
     found = tuple(dict.fromkeys(problems))
-    return Report(machine, bundles, named.names, found, tuple(advice))
+    suitable = suitable_variants(detect_processor(), cuda=cuda_is_available())
+    return Report(machine, suitable, bundles, named.names, found, tuple(advice))
 
 
 @dataclass(slots=True)
@@ -99,7 +103,7 @@ def _with_models(
     """Name the installed bundles as models where the options name none.
 
     Raises:
-        SettingsError: there are none either.
+        SettingsError: there are none either, or nobody can tell.
     """
     named = [flags.get(name) for name in ("models", "config")]
     named += [environment.get(name) for name in ("RANKLET_MODEL", "RANKLET_CONFIG")]
@@ -107,7 +111,11 @@ def _with_models(
         return flags
     given = flags.get("models_dir") or environment.get("RANKLET_MODELS_DIR")
     place = Path(str(given or Settings().models_dir))
-    bundles = sorted(str(path.parent) for path in place.glob(f"*/{MANIFEST_NAME}"))
+    try:
+        bundles = sorted(str(path.parent) for path in place.glob(f"*/{MANIFEST_NAME}"))
+    except OSError as error:
+        message = f"--models-dir is '{place}', which cannot be read: {error.strerror}"
+        raise SettingsError([message]) from error
     if not bundles:
         message = (
             f"there is no bundle in {place}: unpack one with `ranklet bundle install FILE`, build "
@@ -173,7 +181,11 @@ def _advice_on(machine: Machine) -> list[str]:
 
 
 def _advice_on_address(settings: Settings) -> list[str]:
-    if settings.has_api_keys or settings.host in {"127.0.0.1", "::1", "localhost"}:
+    try:
+        from .keys import is_open_to_others  # noqa: PLC0415 - a device that only scores lacks it
+    except ModuleNotFoundError:
+        return []  # nothing serves there, which is told among the problems
+    if settings.has_api_keys or not is_open_to_others(settings.host):
         return []
     open_to = f"--host is {settings.host} and no API key is set, so that others may call"
     return [f"{open_to}; set RANKLET_API_KEYS or --api-keys-file"]
@@ -185,8 +197,8 @@ def _memory_problems(machine: Machine, bundles: tuple[BundleCheck, ...]) -> list
     if total is None:
         return []
     return [
-        f"{bundle.folder}: variant {variant.name} takes {variant.size_bytes / _GIBIBYTE:.1f} GiB, "
-        f"this machine has {total / _GIBIBYTE:.1f} GiB; choose a smaller one with --variant"
+        f"{bundle.folder}: variant {variant.name} takes {variant.size_bytes / 1e9:.1f} GB, "
+        f"this machine has {total / 1e9:.1f} GB; choose a smaller one with --variant"
         for bundle in bundles
         for variant in bundle.variants
         if variant.name == bundle.chosen and variant.size_bytes > total

@@ -23,8 +23,6 @@ examples:
   ranklet doctor --config models/config --json
 """
 
-_MEBIBYTE = 1 << 20
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
@@ -46,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(report: Report) -> Iterator[str]:
     yield from _machine_lines(report.machine)
+    yield f"would run     {', else '.join(report.suitable_variants)}"
     for bundle in report.bundles:
         yield ""
         yield from _bundle_lines(bundle, report.names)
@@ -74,7 +73,7 @@ def _bundle_lines(bundle: BundleCheck, names: dict[str, str]) -> Iterator[str]:
     called = ", ".join(name for name, folder in names.items() if folder == place)
     yield f"bundle        {bundle.folder}" + (f", called {called}" if called else "")
     for variant in bundle.variants:
-        verdict = "runs here" if variant.runs_here else "not here"
+        verdict = "runs here" if variant.runs_here else "not by itself"
         chosen = "chosen" if variant.name == bundle.chosen else verdict
         why = f": {variant.reason}" if variant.reason else ""
         yield f"  {variant.name:<11} {_size(variant.size_bytes):<9}  {chosen}{why}"
@@ -83,4 +82,4 @@ def _bundle_lines(bundle: BundleCheck, names: dict[str, str]) -> Iterator[str]:
 
 
 def _size(size_bytes: int | None) -> str:
-    return "unknown" if size_bytes is None else f"{size_bytes / _MEBIBYTE:.0f} MiB"
+    return "unknown" if size_bytes is None else f"{size_bytes / 1e6:.0f} MB"

@@ -179,21 +179,21 @@ def _memory_problems(entries: list[CatalogEntry], settings: Settings) -> list[st
     if budget is None:
         return []
     problems = [
-        f"the model {entry.name!r} takes {_mebibytes(entry.spec.size_bytes)}, {_beyond(budget)}"
+        f"the model {entry.name!r} takes {_megabytes(entry.spec.size_bytes)}, {_beyond(budget)}"
         for entry in entries
         if entry.spec is not None and entry.spec.size_bytes > budget
     ]
     together = sum(spec.size_bytes for spec in preloaded(entries)) if entries else 0
     if not problems and together > budget:
         problems.append(
-            f"the models to preload take {_mebibytes(together)} together, {_beyond(budget)}"
+            f"the models to preload take {_megabytes(together)} together, {_beyond(budget)}"
         )
     return problems
 
 
 def _beyond(budget: int) -> str:
-    return f"more than the {_mebibytes(budget)} that RANKLET_MAX_MODEL_BYTES allows"
+    return f"more than the {_megabytes(budget)} that RANKLET_MAX_MODEL_BYTES allows"
 
 
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

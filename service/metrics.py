@@ -74,9 +74,11 @@ class Metrics:
         Gauge(f"ranklet_{name}", description, registry=self.registry).set_function(value)
 
     def observe(self, record: RequestRecord) -> None:
-        """Count a request that has been answered."""
+        """Count a request that was answered, and what it took if it succeeded."""
+        if record.status == 0:
+            return
         self._requests.labels(record.route, str(record.status)).inc()
-        if record.times is None:
+        if record.times is None or record.status >= 400:  # noqa: PLR2004 - the first of errors
             return
         self._seconds.observe(record.seconds)
         self._queue.observe(record.times.queue_seconds)
@@ -92,11 +94,14 @@ class Metrics:
             totals["cache_misses"].inc(record.pairs)
 
 
+_MEDIA_TYPE = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")  # Litestar adds it
+
+
 def metrics_route(metrics: Metrics) -> HTTPRouteHandler:
     """Make the route that Prometheus scrapes."""
 
     @get(METRICS_PATH)
     async def show() -> Response[bytes]:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(metrics.registry), media_type=_MEDIA_TYPE)
 
     return show

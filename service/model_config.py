@@ -22,6 +22,9 @@ _SUFFIXES = (".yaml", ".yml")
 _ALIAS_CONTEXT = "while scanning an alias"
 """What PyYAML says of a bare ``*``, which means something else in YAML."""
 
+_READ_ERRORS = (OSError, RecursionError, yaml.YAMLError, ValueError, OverflowError)
+"""The last two are PyYAML's for numbers that are too large, as in an escape."""
+
 
 class Parameters(msgspec.Struct, frozen=True):
     """``parameters`` of a model."""
@@ -95,9 +98,13 @@ def read_model_configs(path: Path) -> tuple[list[ConfiguredModel], list[str]]:
 
 
 def _files(path: Path, problems: list[str]) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
+    try:
+        if not path.is_dir():
+            return [path]
+        files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
+    except OSError as error:
+        problems.append(_problem(path, error))
+        return []
     if not files:
         problems.append(f"{path} holds no {' or '.join(_SUFFIXES)} file")
     return files
@@ -107,14 +114,8 @@ def _read_file(file: Path, problems: list[str]) -> list[ConfiguredModel]:
     try:
         text = file.read_text(encoding="utf-8")
         nodes: list[yaml.Node] = list(yaml.compose_all(text, yaml.SafeLoader))
-    except OSError as error:
-        problems.append(f"cannot read {file}: {error.strerror}")
-        return []
-    except UnicodeDecodeError as error:
-        problems.append(f"{file} is not UTF-8: {error.reason} at byte {error.start}")
-        return []
-    except yaml.YAMLError as error:
-        problems.append(_syntax_problem(file, error))
+    except _READ_ERRORS as error:
+        problems.append(_problem(file, error))
         return []
     described = [node for node in nodes if node.tag != NULL]
     if not described:
@@ -129,11 +130,19 @@ def _read_file(file: Path, problems: list[str]) -> list[ConfiguredModel]:
     return models
 
 
-def _syntax_problem(file: Path, error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        hint = '; write "*" in quotes' if error.context == _ALIAS_CONTEXT else ""
-        return f"{file}:{error.problem_mark.line + 1}: {error.problem}{hint}"
-    return f"{file}: {error}"
+def _problem(file: Path, error: Exception) -> str:
+    match error:
+        case OSError():
+            return f"cannot read {file}: {error.strerror}"
+        case UnicodeDecodeError():
+            return f"{file} is not UTF-8: {error.reason} at byte {error.start}"
+        case RecursionError():
+            return f"{file} is nested too deeply"
+        case yaml.MarkedYAMLError(problem_mark=yaml.Mark() as mark):
+            hint = '; write "*" in quotes' if error.context == _ALIAS_CONTEXT else ""
+            return f"{file}:{mark.line + 1}: {error.problem}{hint}"
+        case _:
+            return f"{file}: {error}"
 
 
 def _check_names(models: list[ConfiguredModel], problems: list[str]) -> None:

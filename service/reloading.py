@@ -1,43 +1,65 @@
 """Reloading the models when the process is told to, as daemons do: by SIGHUP."""
 
 import asyncio
+import atexit
 import logging
 import signal
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
 
-from .catalog import Catalog
 from .errors import ReloadError
+
+if TYPE_CHECKING:
+    from .catalog import Catalog
 
 _log = logging.getLogger(__name__)
 
 
+def survive_hangup() -> None:
+    """Let SIGHUP do nothing, rather than end the process, where there is no catalog to reload."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _do_nothing)
+        # Handlers in Python are taken away before the process has ended.
+        atexit.register(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+
+
 @contextmanager
-def reloading_on_hangup(catalog: Catalog) -> Generator[None]:
+def reloading_on_hangup(catalog: "Catalog") -> Generator[None]:
     """Reload at each SIGHUP, unless the program that embeds us, or ``nohup``, has other plans."""
     is_ours = threading.current_thread() is threading.main_thread()
-    if not is_ours or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+    before = signal.getsignal(signal.SIGHUP)
+    if not is_ours or before not in (signal.SIG_DFL, _do_nothing):
         yield
         return
     loop = asyncio.get_running_loop()
     running: set[asyncio.Task[None]] = set()
 
-    def reload_soon() -> None:
+    def start() -> None:
         task = loop.create_task(_reload(catalog))
         running.add(task)
         task.add_done_callback(running.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, reload_soon)
+    def reload_soon(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(start)
+
+    # Not the loop's own handlers: to remove one is to be killed by a signal just afterwards.
+    signal.signal(signal.SIGHUP, reload_soon)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, before)
         for task in running:
             task.cancel()
 
 
-async def _reload(catalog: Catalog) -> None:
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Unlike SIG_IGN, this is told apart from what ``nohup`` has set."""
+
+
+async def _reload(catalog: "Catalog") -> None:
     try:
         await catalog.reload()
     except ReloadError as error:

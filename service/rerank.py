@@ -26,6 +26,16 @@ class RerankRequest:
     None."""
     cut: Cut = WINDOW_CUT
     """What is cut beyond what the model's window asks for, and on which side."""
+    fields: tuple[str, str] | None = None
+    """What the caller calls query and documents, where the dialect has several names for them."""
+    kept: dict[int, bytes] | None = None
+    """Documents that go back as more than their text, as JSON, by their index; None where documents
+    do not go back."""
+
+    @property
+    def held(self) -> int:
+        """What waits in memory while this does: characters, and bytes of ``kept``."""
+        return self.characters + sum(map(len, (self.kept or {}).values()))
 
     @property
     def characters(self) -> int:

@@ -96,13 +96,15 @@ def _cross_encoder(language: str, models_dir: Path) -> ModelSource:
 
 def _named(name: str, config_dir: Path, models_dir: Path, *, is_flashrank: bool) -> ModelSource:
     """Find a bundle, a checkpoint's folder or, where neither is there, what could be fetched."""
-    places = [config_dir / Path(name).expanduser(), models_dir / Path(name).expanduser()]
-    for place in places:
-        if (place / MANIFEST_NAME).is_file():
-            return ModelSource(name, place, is_named=True)
-    for place in places:
-        if (place / "config.json").is_file():
-            return ModelSource(str(place), models_dir / place.name)
+    try:
+        places = [config_dir / Path(name).expanduser(), models_dir / Path(name).expanduser()]
+        found = _in_folder(name, places, models_dir)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"parameters.model is {name!r}, which cannot be looked for: {reason}"
+        raise UnresolvableError(message) from error
+    if found is not None:
+        return found
     if name.startswith(_FLASHRANK_PREFIX) or (is_flashrank and "/" not in name):
         return _flashrank(name.removeprefix(_FLASHRANK_PREFIX), models_dir)
     if _is_hub_id(name):
@@ -113,6 +115,16 @@ def _named(name: str, config_dir: Path, models_dir: Path, *, is_flashrank: bool)
         f"(org/name), nor a folder: there is no bundle in {looked_in}"
     )
     raise UnresolvableError(message)
+
+
+def _in_folder(name: str, places: list[Path], models_dir: Path) -> ModelSource | None:
+    for place in places:
+        if (place / MANIFEST_NAME).is_file():
+            return ModelSource(name, place, is_named=True)
+    for place in places:
+        if (place / "config.json").is_file():
+            return ModelSource(str(place), models_dir / place.name)
+    return None
 
 
 def _is_hub_id(name: str) -> bool:

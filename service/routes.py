@@ -12,8 +12,8 @@ from litestar.response import Response
 from ranklet import __version__
 
 from .admission import PairQueue
-from .answers import JSON, answer_errors_with
-from .body import decode_body, read_body
+from .answers import ERROR_WRITER, JSON, answer_errors_with
+from .body import check_lists, decode_body, drop_texts, read_body, readable
 from .catalog import Catalog
 from .dialect import Dialect, told_apart
 from .errors import NotReadyError
@@ -49,14 +49,16 @@ def rerank_route(
 ) -> HTTPRouteHandler:
     """Make the route of a path, where the first of ``dialects`` is spoken unless bodies differ."""
 
-    @post(path, status_code=200)
+    @post(path, status_code=200, opt={ERROR_WRITER: dialects[0].write_error})
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
-        answer_errors_with(request, dialects[0].write_error)
-        content = await read_body(request, limit=settings.max_body_bytes)
+        content = readable(await read_body(request, limit=settings.max_body_bytes))
         dialect = told_apart(dialects, content)
         answer_errors_with(request, dialect.write_error)
         body = decode_body(content, dialect.body)
+        del content  # what waits with the documents takes memory that nobody counts
+        check_lists(body, limit=settings.max_documents, documents_field=dialect.documents_field)
         wanted = dialect.read(body)
+        drop_texts(body)
         check_size(wanted, settings, documents_field=dialect.documents_field)
         result = await rerank(wanted, catalog, queue, request)
         answer = msgspec.json.encode(dialect.write(body, wanted, result))

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,11 +31,12 @@ def check_size(request: RerankRequest, settings: Settings, *, documents_field: s
     Args:
         request: What was asked.
         settings: Hold the limits.
-        documents_field: What the caller calls documents.
+        documents_field: What the dialect calls documents.
 
     Raises:
         TooLargeError: names the limit and how to raise it.
     """
+    query_field, documents_field = request.fields or ("query", documents_field)
     documents = len(request.documents)
     if documents > settings.max_documents:
         raise TooLargeError(
@@ -45,7 +48,7 @@ def check_size(request: RerankRequest, settings: Settings, *, documents_field: s
         )
     total = 0
     queries = [request.query] if isinstance(request.query, str) else request.query
-    for field, texts in (("query", queries), (documents_field, request.documents)):
+    for field, texts in ((query_field, queries), (documents_field, request.documents)):
         for index, text in enumerate(texts):
             total += len(text)
             if len(text) > settings.max_document_chars:
@@ -93,7 +96,7 @@ async def rerank(
     record.model = entry.name
     max_windows = request.max_windows or entry.max_windows
     pairs = _windows_expected(request, entry, max_windows)
-    with queue.holding(pairs=pairs, characters=record.characters):
+    with queue.holding(pairs=pairs, characters=request.held):
         work = _scores(request, entry, catalog, max_windows=max_windows)
         scores, reranker = await _unless_gone(work, http)
     record.tokens = int(scores.tokens.sum())
@@ -150,27 +153,45 @@ async def _scores(
 ) -> tuple[PairScores, Reranker]:
     """Give the scores and the reranker that they are of, loaded first where it is not."""
     async with catalog.using(entry) as reranker:
-        parts = _submit(request, reranker, max_windows=max_windows)
-        try:
-            return _joined(await asyncio.gather(*parts)), reranker
-        finally:
-            for part in parts:
-                part.cancel()  # frees the pairs that still wait, if any
+        submit = partial(reranker.submit, max_windows=max_windows, cut=request.cut)
+        scores = await _score_parts(_parts(request), submit, at_once=2 * reranker.workers)
+    return _joined(scores), reranker
 
 
-def _submit(
-    request: RerankRequest, reranker: Reranker, *, max_windows: int
-) -> list[asyncio.Future[PairScores]]:
-    """Queue the documents of each query."""
-    queries: list[tuple[str, list[str]]]
+async def _score_parts(
+    parts: Sequence[tuple[str, list[str]]],
+    submit: Callable[[str, list[str]], Future[PairScores]],
+    *,
+    at_once: int,
+) -> list[PairScores]:
+    """Score the documents of each query, a few queries at a time.
+
+    Each takes turns with other requests as if it were one, so a thousand would be in their way.
+    With two for each worker the next one waits wherever a worker ends one.
+    """
+    scores: dict[int, PairScores] = {}
+    waiting = iter(enumerate(parts))
+
+    async def score_waiting() -> None:
+        for place, (query, documents) in waiting:
+            scores[place] = await asyncio.wrap_future(submit(query, documents))
+
+    tasks = [asyncio.create_task(score_waiting()) for _ in range(min(len(parts), at_once))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()  # frees the pairs that still wait, if any
+    return [scores[place] for place in range(len(parts))]
+
+
+def _parts(request: RerankRequest) -> list[tuple[str, list[str]]]:
+    """Give the documents of each query."""
     if isinstance(request.query, str):
-        queries = [(request.query, request.documents)]
-    else:
-        documents = ([document] for document in request.documents)
-        queries = list(zip(request.query, documents, strict=True))
+        return [(request.query, request.documents)]
     return [
-        asyncio.wrap_future(reranker.submit(query, texts, max_windows=max_windows, cut=request.cut))
-        for query, texts in queries
+        (query, [document])
+        for query, document in zip(request.query, request.documents, strict=True)
     ]
 
 

@@ -14,6 +14,7 @@ import uvicorn
 from litestar import Litestar
 
 from .errors import AddressError
+from .protocol import Protocol
 from .settings import Settings
 
 _BACKLOG = 2_048
@@ -22,14 +23,14 @@ _KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep idle connections, so that they never send into one that just closed."""
 
 _GRACE_SECONDS = 30
-"""How long requests in flight may take after SIGTERM."""
+"""How long requests in flight may take after SIGTERM; see ``app`` for what then becomes of them."""
 
 
 def bind(settings: Settings) -> socket.socket:
     """Take the address before anything slow is done.
 
     Raises:
-        AddressError: it is in use, not ours or not permitted.
+        AddressError: it is in use, not ours or not permitted, or no address at all.
     """
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
@@ -45,6 +46,9 @@ def bind(settings: Settings) -> socket.socket:
             raise
     except OSError as error:
         reason = error.strerror or str(error)
+        raise AddressError(settings.host, settings.port, reason=reason) from error
+    except UnicodeError as error:  # of IDNA, for a label that is empty or too long
+        reason = "that is not the name of a host"
         raise AddressError(settings.host, settings.port, reason=reason) from error
     return listener
 
@@ -71,6 +75,7 @@ class Server:
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            http=Protocol,
             ws="none",
         )
         self._server = uvicorn.Server(config)

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ranklet.runtime.text_encoding import Side
 
+from .body import NULL, decode_value
 from .errors import FieldError
 from .rerank import RerankResult
 
@@ -37,7 +38,8 @@ _TEXT_OBJECT = {
 Flag = bool | Literal["true", "false", "True", "False"]
 """A boolean; some clients send it as a string."""
 
-TextObject = Annotated[dict[str, Any], Meta(extra_json_schema=_TEXT_OBJECT)]
+TextObject = Annotated[dict[str, Raw], Meta(extra_json_schema=_TEXT_OBJECT)]
+"""What is not read stays as it came: lists of lists would take twenty times as much memory."""
 Text = Annotated[str, Meta(extra_json_schema={"maxLength": "max_document_chars"})]
 Texts = Annotated[list[Text | TextObject], Meta(extra_json_schema={"maxItems": "max_documents"})]
 """The values of maxLength and maxItems are those of the settings of these names."""
@@ -63,6 +65,7 @@ TopN = Annotated[
     Limit | None,
     Meta(description="How many results to give; all where absent or more than there are."),
 ]
+TopK = Annotated[Limit | None, Meta(description="Another name of top_n.")]
 RawScores = Annotated[
     Flag | None,
     Meta(description="Whether scores are raw logits, not probabilities; false where absent."),
@@ -153,13 +156,13 @@ def pair_tokens(limit: int | None) -> int | None:
     return limit if limit and limit > 0 else None
 
 
-def as_list(documents: str | list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
+def as_list(documents: str | list[str | dict[str, Raw]]) -> list[str | dict[str, Raw]]:
     """Give the documents, of which one may stand alone."""
     return [documents] if isinstance(documents, str) else documents
 
 
 def read_texts(
-    documents: str | list[str | dict[str, Any]],
+    documents: str | list[str | dict[str, Raw]],
     *,
     field: str,
     rank_fields: Sequence[str] | None = None,
@@ -173,6 +176,7 @@ def read_texts(
 
     Raises:
         FieldError: a document has no text.
+        MalformedBodyError: a field to read is nested too deeply.
     """
     return [
         read_text(document, field=f"{field}[{index}]", rank_fields=rank_fields)
@@ -181,19 +185,18 @@ def read_texts(
 
 
 def read_text(
-    value: str | dict[str, Any], *, field: str, rank_fields: Sequence[str] | None = None
+    value: str | dict[str, Raw], *, field: str, rank_fields: Sequence[str] | None = None
 ) -> str:
     """Give the text of a string or an object, as ``read_texts`` does."""
     if isinstance(value, str):
         return value
-    if rank_fields:
-        parts = [value[name] for name in rank_fields if value.get(name) is not None]
-        if parts:
-            return "\n".join(_spelled(part) for part in parts)
-    text = value.get("text")
-    if isinstance(text, str):
-        return text
-    if text is None and "content" in value:
+    parts = [value[name] for name in rank_fields or () if value.get(name, NULL) != NULL]
+    if parts:
+        return "\n".join(map(_spelled, parts))
+    text = value.get("text", NULL)
+    if _is_string(text):
+        return decode_value(text, str)
+    if text == NULL and "content" in value:
         return _read_content(value["content"], field=f"{field}.content")
     message = (
         f'{field}.text: what is ranked is a string or an object whose "text" is a string; this '
@@ -202,29 +205,43 @@ def read_text(
     raise FieldError(message, field=f"{field}.text")
 
 
-def _spelled(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+def _is_string(value: Raw) -> bool:
+    return memoryview(value)[0] == ord('"')
 
 
-def _read_content(content: object, *, field: str) -> str:
+def _spelled(value: Raw) -> str:
+    if _is_string(value):
+        return decode_value(value, str)
+    decoded: object = decode_value(value, object)
+    return msgspec.json.encode(decoded).decode()
+
+
+class _Part(msgspec.Struct):
+    type: str
+    text: str | None = None
+
+
+def _read_content(content: Raw, *, field: str) -> str:
     """Read a message as vLLM's clients send it: a string or a list of typed parts."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        message = f"{field}: expected a string or a list of parts of type text"
-        raise FieldError(message, field=field)
-    parts = cast("list[object]", content)
+    if _is_string(content):
+        return decode_value(content, str)
+    try:
+        parts = decode_value(content, list[_Part])
+    except FieldError as error:
+        place = f"{field}{error.field or ''}"
+        message = f"{place}: expected a string or a list of parts of type text"
+        raise FieldError(message, field=place) from error
     return "\n".join(_read_part(part, f"{field}[{index}]") for index, part in enumerate(parts))
 
 
-def _read_part(part: object, field: str) -> str:
-    match part:
-        case {"type": "text", "text": str(text)}:
-            return text
-        case {"type": str(kind)} if kind != "text":
-            message = f"{field}: this model reads text, not {kind}; leave out parts of that type"
-        case _:
-            message = f'{field}: expected an object of "type": "text" with a string in "text"'
+def _read_part(part: _Part, field: str) -> str:
+    if part.type == "text" and part.text is not None:
+        return part.text
+    message = (
+        f'{field}: expected an object of "type": "text" with a string in "text"'
+        if part.type == "text"
+        else f"{field}: this model reads text, not {part.type}; leave out parts of that type"
+    )
     raise FieldError(message, field=field)
 
 
@@ -236,14 +253,28 @@ def refuse_cut(result: RerankResult, *, documents_field: str, flag: str) -> None
         raise FieldError(message, field=field)
 
 
-def returned_document(document: str | dict[str, Any], text: str) -> dict[str, Any]:
-    """Give a document as an object with its text; other fields as they came, without nulls.
+def kept_objects(
+    documents: str | list[str | dict[str, Raw]], *, texts: Sequence[str] | None = None
+) -> dict[int, bytes]:
+    """Give the documents that go back as more than their text, as JSON, by their index.
 
     Args:
-        document: As it came.
-        text: What was read of it, for objects that have no text of their own.
+        documents: As they came; nulls at the top are taken out, since copies of large objects
+            would take long.
+        texts: What was read of each, for those without a text of their own. Where None, those stay
+            without.
     """
-    if isinstance(document, str):
-        return {"text": document}
-    fields = {key: value for key, value in document.items() if value is not None}
-    return {"text": text} | fields
+    kept: dict[int, bytes] = {}
+    for index, document in enumerate(as_list(documents)):
+        if isinstance(document, str) or (texts is not None and _is_only_text(document)):
+            continue
+        for name in [name for name, value in document.items() if value == NULL]:
+            del document[name]
+        if texts is not None:
+            document.setdefault("text", Raw(msgspec.json.encode(texts[index])))
+        kept[index] = msgspec.json.encode(document)
+    return kept
+
+
+def _is_only_text(document: dict[str, Raw]) -> bool:
+    return document.keys() == {"text"} and _is_string(document["text"])

@@ -9,11 +9,15 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import msgspec
 import yaml
 
-NULL = "tag:yaml.org,2002:null"
+_YAML = "tag:yaml.org,2002:"
+NULL = f"{_YAML}null"
 
 _Loaded = TypeVar("_Loaded")
 
 _TEXTS = {list[str], tuple[str, ...]}
+
+_CONVERSION_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError)
+"""What PyYAML raises, more by chance than by design, for a value that is not what its tag says."""
 
 
 class NodeReader:
@@ -56,7 +60,11 @@ class NodeReader:
     def _value(self, node: yaml.Node, kind: Any, path: str) -> object:  # noqa: ANN401 - any annotation
         if _is_struct(kind):
             return self.read(node, kind, path)
-        loaded = _loaded(node, kind)
+        try:
+            loaded = _loaded(node, kind)
+        except _CONVERSION_ERRORS:
+            self._report(node, f"{path}: not a valid {node.tag.removeprefix(_YAML)}")
+            return None
         try:
             value: object = msgspec.convert(loaded, type=kind)
         except msgspec.ValidationError as error:
@@ -76,6 +84,7 @@ def line_of(node: yaml.Node) -> int:
 def _loaded(node: yaml.Node, kind: Any) -> object:  # noqa: ANN401 - any annotation
     # Text as written: a model named 1.10 is not 1.1, the language `no` is not false.
     if isinstance(node, yaml.ScalarNode) and _takes_text(kind):
+        node.value.encode()  # raises where an escape spells what is no character
         return node.value
     if isinstance(node, yaml.SequenceNode) and _TEXTS & {*_options(kind)}:
         return [_loaded(item, str) for item in node.value]

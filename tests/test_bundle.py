@@ -14,6 +14,7 @@ from ranklet.runtime.bundle import check_all_files, choose_variant
 from ranklet.runtime.errors import (
     BundleError,
     BundleFileMissingError,
+    BundleFileUnreadableError,
     ChecksumError,
     InvalidManifestError,
     ProviderError,
@@ -70,6 +71,33 @@ class TestManifest:
         with pytest.raises(InvalidManifestError, match="is not a manifest"):
             read_manifest(copy)
 
+    @pytest.mark.parametrize(
+        ("change", "problem"),
+        [
+            ({"window_tokens": 0}, r"int` >= 1 - at `\$\.window_tokens`"),
+            ({"graph_inputs": ["input_ids", "position_ids"]}, r"at `\$\.graph_inputs\[1\]`"),
+            ({"variants": {}}, r"length >= 1 - at `\$\.variants`"),
+        ],
+    )
+    def test_what_nothing_can_run_is_refused(
+        self, copy: Path, change: dict[str, object], problem: str
+    ) -> None:
+        edit(copy, lambda manifest: manifest.update(change))
+        with pytest.raises(InvalidManifestError, match=problem):
+            read_manifest(copy)
+
+    def test_a_variant_without_files_is_refused(self, copy: Path) -> None:
+        edit(copy, lambda manifest: manifest["variants"]["int8"].update(files=[]))  # type: ignore[index]
+        with pytest.raises(InvalidManifestError, match=r"length >= 1 - at `\$\.variants"):
+            read_manifest(copy)
+
+    def test_one_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "manifest.json").mkdir()
+        with pytest.raises(BundleFileUnreadableError, match=r"manifest\.json cannot be read: Is a"):
+            read_manifest(tmp_path)
+        with pytest.raises(BundleFileUnreadableError, match="cannot be read: File name too long"):
+            read_manifest(tmp_path / ("x" * 300))
+
 
 class TestFiles:
     @pytest.mark.parametrize("name", ["tokenizer.json", "fp32.onnx", "int8.onnx"])
@@ -89,6 +117,22 @@ class TestFiles:
         content = (copy / "tokenizer.json").read_bytes()
         (copy / "tokenizer.json").write_bytes(content[:-1])
         with pytest.raises(ChecksumError, match=f"{len(content)} bytes, .* {len(content) - 1}"):
+            Reranker.open(copy)
+
+    def test_one_that_cannot_be_read_is_named(self, copy: Path) -> None:
+        (copy / "fp32.onnx").unlink()
+        (copy / "fp32.onnx").symlink_to("fp32.onnx")
+        with pytest.raises(BundleFileUnreadableError, match=r"fp32\.onnx cannot be read: Too many"):
+            check_all_files(copy, read_manifest(copy))
+
+    def test_a_folder_in_place_of_a_file_is_named(self, copy: Path) -> None:
+        (copy / "tokenizer.json").unlink()
+        (copy / "tokenizer.json").mkdir()
+        size = (copy / "tokenizer.json").stat().st_size
+        edit(copy, lambda manifest: manifest["tokenizer"].update(size_bytes=size))  # type: ignore[attr-defined]
+        with pytest.raises(
+            BundleFileUnreadableError, match=r"tokenizer\.json cannot be read: Is a"
+        ):
             Reranker.open(copy)
 
     def test_only_the_files_of_the_variant_are_needed(self, copy: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -12,6 +13,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,12 +25,13 @@ from ranklet.runtime.errors import (
     ArchiveError,
     BundleError,
     ChecksumError,
+    InvalidManifestError,
     OutputError,
     RankletError,
     SchemaVersionError,
     VariantError,
 )
-from ranklet.runtime.manifest import MANIFEST_NAME, read_manifest
+from ranklet.runtime.manifest import MANIFEST_NAME, read_manifest, write_manifest
 from ranklet.runtime.processor import Processor
 
 TINY = Path(__file__).parent / "tiny/bundle"
@@ -100,6 +103,32 @@ class TestPacking:
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(OutputError, match=r"cannot write the bundle to .*No such file"):
             pack_bundle(TINY, tmp_path / "missing/a.zip")
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("name", ["modèle", "../up", ".hidden", ""])
+    def test_a_name_that_could_not_be_installed_is_not_packed(
+        self, name: str, tmp_path: Path
+    ) -> None:
+        bundle = Path(shutil.copytree(TINY, tmp_path / "bundle"))
+        write_manifest(bundle, msgspec.structs.replace(read_manifest(bundle), name=name))
+        with pytest.raises(InvalidManifestError, match=f"{name!r}, .* export it again with --name"):
+            pack_bundle(bundle, tmp_path / "a.zip")
+        assert list(tmp_path.iterdir()) == [bundle]
+
+    def test_is_on_the_disk_before_it_takes_its_place(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        archive = tmp_path / "a.zip"
+        flushed: dict[int, bool] = {}
+        fsync = os.fsync
+
+        def listen(descriptor: int) -> None:
+            flushed[os.fstat(descriptor).st_ino] = archive.exists()
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", listen)
+        pack_bundle(TINY, archive)
+        assert flushed == {archive.stat().st_ino: False, tmp_path.stat().st_ino: True}
 
 
 def pack_and_install(folder: Path) -> Path:
@@ -131,10 +160,29 @@ class TestInstalling:
             install(archive, tmp_path, output=output)
         assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
+    def test_the_folder_that_one_is_in(
+        self, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        assert install(archive, tmp_path, output=Path()).folder == tmp_path / "here"
+        check_all_files(tmp_path / "here", read_manifest(TINY))
+        assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+    def test_a_place_that_cannot_be_is_not_the_archives_fault(
+        self, archive: Path, tmp_path: Path
+    ) -> None:
+        for output in (tmp_path / ("x" * 300), tmp_path / ("x" * 300) / "tiny"):
+            with pytest.raises(OutputError, match=f"bundle to {output}: File name too long"):
+                install(archive, tmp_path, output=output)
+
     def test_a_bundle_that_cannot_run_here_is_not_installed(self, tmp_path: Path) -> None:
         pack_bundle(TINY, tmp_path / "a.zip", variants=["int8"])
-        with pytest.raises(VariantError, match="has no variant for aarch64 with neither"):
+        with pytest.raises(VariantError, match="has no variant for aarch64 with neither") as caught:
             install(tmp_path / "a.zip", tmp_path / "models", processor=PI4)
+        assert str(caught.value).endswith(
+            "only int8; pack it anew with --variants fp32, or with all"
+        )
         assert not (tmp_path / "models").exists()
 
 
@@ -202,7 +250,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "no manifest": (remove(0), r"there is no manifest\.json in it"),
     "other bytes": (other_weights, "in it does not hold what its manifest promises"),
     "bomb": (bomb, "it would grow to 50 MB, as no bundle does"),
-    "name": (edit_manifest(name="../evil"), "its model's name is called '../evil'"),
+    "name": (edit_manifest(name="../evil"), "its model's name is called '../evil'.*--output"),
     "hidden name": (edit_manifest(name=".ssh"), "its model's name is called '.ssh'"),
     "large manifest": (edit_manifest(recipe="x" * 5_000_000), "larger than any manifest"),
 }
@@ -255,7 +303,7 @@ class TestHostileArchives:
 
 
 # Waits between the files of the bundle, so that there is a moment to be killed in.
-SLOW_INSTALL = """
+SLOW = """
 import sys, time
 from ranklet.runtime import bundle_archive
 copy = bundle_archive.shutil.copyfileobj
@@ -273,7 +321,7 @@ def test_a_killed_install_leaves_no_model(
     number: signal.Signals, archive: Path, tmp_path: Path
 ) -> None:
     words = ["bundle", "install", str(archive), "--output", str(tmp_path / "built/tiny")]
-    with subprocess.Popen([sys.executable, "-c", SLOW_INSTALL, *words]) as process:
+    with subprocess.Popen([sys.executable, "-c", SLOW, *words]) as process:
         while process.poll() is None and not list(tmp_path.glob("built/.*/bundle/*")):
             time.sleep(0.01)
         process.send_signal(number)
@@ -287,11 +335,28 @@ def test_a_killed_install_leaves_no_model(
     assert [path.name for path in (tmp_path / "built").iterdir()] == ["tiny"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_a_killed_pack_leaves_goes_with_the_next(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    words = ["bundle", "pack", str(TINY), "--output", str(tmp_path / "a.zip")]
+    with subprocess.Popen([sys.executable, "-c", SLOW, *words]) as process:
+        while process.poll() is None and not list(tmp_path.glob(".a.zip.*/a.zip")):
+            time.sleep(0.01)
+        process.send_signal(number)
+    assert process.returncode != 0
+    assert not (tmp_path / "a.zip").exists()
+    if number != signal.SIGKILL:  # it could clean up
+        assert list(tmp_path.iterdir()) == []
+    pack_bundle(TINY, tmp_path / "a.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
 def test_a_full_disk_is_told(archive: Path, tmp_path: Path) -> None:
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
     words = ["bundle", "install", str(archive), "--output", str(tmp_path / "tiny")]
     result = subprocess.run(
-        [sys.executable, "-c", limited + SLOW_INSTALL, *words],
+        [sys.executable, "-c", limited + SLOW, *words],
         check=False,
         capture_output=True,
         text=True,

@@ -50,6 +50,13 @@ class TestScore:
         result = ranklet("score", "--model", TINY, "--query", QUERY, "--json", text=LINES)
         assert all("id" not in entry for entry in json.loads(result.stdout)["results"])
 
+    @pytest.mark.parametrize("line", ['{"text": "moon", "id": "a"}', "moon"])
+    def test_a_byte_order_mark_is_no_text(self, line: str) -> None:
+        command = ("score", "--model", TINY, "--query", "moon", "--json")
+        plain, marked = (ranklet(*command, text=f"{mark}{line}\n") for mark in ("", "\ufeff"))
+        assert json.loads(marked.stdout)["results"] == json.loads(plain.stdout)["results"]
+        assert json.loads(marked.stdout)["results"][0]["text"] == "moon"
+
     def test_top_n_and_raw_scores(self) -> None:
         result = ranklet(
             "score", "--model", TINY, "--query", QUERY, "--top-n", "1", "--raw-scores", "--json",
@@ -150,6 +157,10 @@ def test_without_a_command_the_help_is_shown() -> None:
     result = ranklet()
     assert result.returncode == 2
     assert "commands:" in result.stdout
+
+
+def test_help_keeps_the_case_of_names() -> None:
+    assert "\nServe models over HTTP at /v1/rerank.\n" in ranklet("serve", "--help").stdout
 
 
 @pytest.mark.parametrize("command", ["score", "inspect", "bench"])

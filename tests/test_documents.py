@@ -178,6 +178,7 @@ def test_blocks(document: Path, checkout: Path, start_server: Callable[..., str]
     found = list(blocks(document.read_text()))
     _run_bash(document, [block for block in found if block.language == "bash"], checkout, address)
     _run_python(document, [block for block in found if block.language == "python"], checkout)
+    _require_ignored(checkout)
 
 
 def _run_bash(document: Path, found: list[Block], folder: Path, address: str) -> None:
@@ -189,7 +190,7 @@ def _run_bash(document: Path, found: list[Block], folder: Path, address: str) ->
             check=False,
             capture_output=True,
             text=True,
-            env={**os.environ, "PATH": _PATH, "XDG_CACHE_HOME": str(folder)},
+            env={**os.environ, "PATH": _PATH, "XDG_CACHE_HOME": str(folder.parent)},
         )
         place = f"{document.name}:{block.line}"
         assert result.returncode == 0, f"{place}: {result.stderr}"
@@ -209,6 +210,15 @@ def _run_python(document: Path, found: list[Block], folder: Path) -> None:
     if found:
         for block, printed in zip(found, result.stdout.split("\0\n"), strict=True):
             assert agrees(block, printed), f"{document.name}:{block.line} printed:\n{printed}"
+
+
+def _require_ignored(folder: Path) -> None:
+    """Check that what the blocks wrote is nothing that git would add in a checkout."""
+    written = {f"{path.name}{'/' * path.is_dir()}" for path in folder.iterdir()} - {"models/"}
+    if written and (ROOT / ".git").exists():
+        command = ["git", "check-ignore", *written]
+        result = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+        assert set(result.stdout.split()) == written
 
 
 def test_the_readme_is_run() -> None:

@@ -41,6 +41,20 @@ def test_what_the_control_group_allows(meminfo: Path, tmp_path: Path) -> None:
     assert memory_bytes(meminfo, group) == (1000, 1000)
 
 
+def test_what_is_allowed_to_a_service(meminfo: Path, tmp_path: Path) -> None:
+    membership = tmp_path / "membership"
+    membership.write_text("0::/system/ranklet\n")
+    root = tmp_path / "v2"
+    cgroup(root / "system/ranklet", memory_DOT_max="600000\n", memory_DOT_current="500000\n")
+    assert memory_bytes(meminfo, root, membership) == (600_000, 100_000)
+    # What others in the same slice take is missing as well.
+    cgroup(root / "system", memory_DOT_max="700000\n", memory_DOT_current="650000\n")
+    assert memory_bytes(meminfo, root, membership) == (600_000, 50_000)
+    membership.write_text("7:cpu:/c\n6:memory:/system/ranklet\n")
+    cgroup(tmp_path / "v1/memory/system/ranklet", memory_DOT_limit_in_bytes="1000")
+    assert memory_bytes(meminfo, tmp_path / "v1", membership) == (1000, 1000)
+
+
 @pytest.mark.parametrize("limit", ["max\n", "9223372036854771712\n"])  # version 2, version 1
 def test_a_control_group_without_limit(limit: str, meminfo: Path, tmp_path: Path) -> None:
     group = cgroup(tmp_path / "group", memory_DOT_max=limit, memory_DOT_current="5")

@@ -1,6 +1,11 @@
 """A bundle takes its place at once, and nothing but a bundle is ever replaced."""
 
+import fcntl
+import os
 import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -103,3 +108,60 @@ def test_output_below_a_file(tmp_path: Path) -> None:
         work_folder(tmp_path / "file/tiny"),
     ):
         pass
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """A folder that nobody here may enter."""
+    folder = tmp_path / "locked"
+    (folder / "tiny").mkdir(parents=True)
+    folder.chmod(0)
+    user = os.geteuid()
+    if user == 0:  # may do everything
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    folder.chmod(0o700)
+
+
+def test_a_folder_that_may_not_be_entered_is_named(locked: Path) -> None:
+    expected = f"cannot write the bundle to {locked}/tiny: Permission denied"
+    with pytest.raises(OutputError, match=expected):
+        require_replaceable(locked / "tiny")
+    with pytest.raises(OutputError, match=expected), work_folder(locked / "tiny"):
+        pass
+
+
+def remove_at_once(folder: Path) -> None:
+    """Do what another process does that finds ``folder`` before it is locked."""
+    shutil.rmtree(folder)
+
+
+def remove_in_a_moment(folder: Path) -> None:
+    lock = os.open(folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def remove() -> None:
+        shutil.rmtree(folder)
+        os.close(lock)
+
+    threading.Timer(0.2, remove).start()
+
+
+@pytest.mark.parametrize("remove", [remove_at_once, remove_in_a_moment])
+def test_a_work_folder_that_is_taken_for_a_stale_one_is_made_anew(
+    remove: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, made = tempfile.mkdtemp, list[Path]()
+
+    def race(*, prefix: str, dir: Path) -> str:  # noqa: A002 - as tempfile calls it
+        made.append(Path(make(prefix=prefix, dir=dir)))
+        if len(made) == 1:
+            remove(made[0])
+        return str(made[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", race)
+    with work_folder(tmp_path / "tiny") as work:
+        assert (work.path, len(made)) == (made[1], 2)
+        assert work.bundle.is_dir()
+    assert list(tmp_path.iterdir()) == []

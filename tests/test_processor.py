@@ -59,6 +59,34 @@ def test_the_control_groups_quota(
     assert processor.cgroup_quota(tmp_path) == quota
 
 
+@pytest.mark.parametrize(
+    ("membership", "files", "quota"),
+    [
+        ("0::/a/b\n", {"a/b/cpu.max": "150000 100000\n"}, 1.5),
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "300000 100000\n"}, 3.0),
+        ("0::/a/b\n", {"a/b/cpu.max": "150000 100000\n", "a/cpu.max": "50000 100000\n"}, 0.5),
+        ("0::/a/b\n", {"c/cpu.max": "150000 100000\n"}, None),
+        ("0::/\n", {"a/b/cpu.max": "150000 100000\n"}, None),
+        # A container that does not see the folder of its group sees the group itself.
+        ("0::/../x\n", {"cpu.max": "150000 100000\n"}, 1.5),
+        (
+            "9:memory:/m\n4:cpu,cpuacct:/a/b\n0::/u\n",
+            {"cpu/a/cpu.cfs_quota_us": "400000\n", "cpu/a/cpu.cfs_period_us": "100000\n"},
+            4.0,
+        ),
+    ],
+)
+def test_the_quota_of_a_service(
+    tmp_path: Path, membership: str, files: dict[str, str], quota: float | None
+) -> None:
+    for name, content in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    (tmp_path / "membership").write_text(membership)
+    assert processor.cgroup_quota(tmp_path / "cgroup", tmp_path / "membership") == quota
+
+
 @pytest.mark.parametrize(("limit", "expected"), [("50000", 1), ("100000", 1), ("99900000", None)])
 def test_workers_follow_quota_and_affinity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, expected: int | None

@@ -25,7 +25,9 @@ from tokenizers import (
     trainers,
 )
 
-from ranklet.runtime.errors import BundleError
+from ranklet.runtime.errors import BundleError, InputError
+from ranklet.runtime.manifest import Prompt
+from ranklet.runtime.prompt import PromptEncoder
 from ranklet.runtime.text_encoding import Side
 from ranklet.runtime.tokenization import Cut, PairEncoder
 
@@ -129,6 +131,7 @@ class TestCutting:
         assert pair.ids.tolist() == expected.ids
         assert pair.type_ids.tolist() == expected.type_ids
 
+    @settings(deadline=None)
     @given(documents=st.lists(texts, min_size=1, max_size=8), query=texts)
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("side", get_args(Side))
@@ -266,3 +269,63 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(BundleError, match="is not a tokenizer"):
         PairEncoder.from_file(path, window_tokens=512)
+
+
+class TestPrompt:
+    PROMPT = Prompt("<s>judge ", "{instruction}: {query}\nDocument: {document}", "</s>", "find")
+
+    def open(self, window_tokens: int = 100) -> PromptEncoder:
+        tokenizer = make("byte_level_bpe")
+        return PromptEncoder(tokenizer, self.PROMPT, window_tokens=window_tokens)
+
+    def around(self) -> int:
+        """Count the tokens of the prompt: all that is there beside nothing."""
+        encoder = self.open()
+        return len(encoder.encode_windows(encoder.encode_query(""), "", max_windows=1)[0].ids)
+
+    def test_a_window_that_the_prompt_fills_is_refused(self) -> None:
+        least = self.around() + 16
+        with pytest.raises(InputError, match=f"must be at least {least} .*, not {least - 1}"):
+            self.open(least - 1)
+        self.open(least)
+
+    @pytest.mark.parametrize("pair_tokens", [1, 30, 60])
+    def test_documents_are_read_however_small_the_window(self, pair_tokens: int) -> None:
+        encoder = self.open()
+        query = encoder.encode_query("word " * 100, Cut(pair_tokens=pair_tokens))
+        pairs = [
+            encoder.encode_windows(query, text * 100, max_windows=1)[0] for text in ("one", "two")
+        ]
+        assert query.was_cut
+        assert len(pairs[0].ids) == max(pair_tokens, self.around() + 16)
+        assert pairs[0].ids.tolist() != pairs[1].ids.tolist()
+
+    @settings(deadline=None)
+    @given(
+        cut=st.builds(
+            Cut,
+            side=st.sampled_from(get_args(Side)),
+            query_tokens=st.none() | st.integers(0, 20),
+            document_tokens=st.none() | st.integers(0, 40),
+        ),
+        query=texts,
+        document=texts,
+        spare=st.integers(0, 60),
+        max_windows=st.integers(1, 4),
+    )
+    def test_windows_are_no_longer_and_no_more_than_asked(
+        self, cut: Cut, query: str, document: str, *, spare: int, max_windows: int
+    ) -> None:
+        window = self.around() + 16 + spare
+        encoder = self.open(window)
+        encoded = encoder.encode_query("基因" * 40 + query + "👩‍🔬" * 40, cut)
+        pairs = encoder.encode_windows(encoded, document * 10, max_windows=max_windows)
+        assert len(pairs) <= max_windows
+        assert max(len(pair.ids) for pair in pairs) <= window
+
+    @pytest.mark.parametrize(("side", "kept"), [("right", "é基"), ("left", "因é")])
+    def test_a_character_that_would_be_split_is_cut(self, side: Side, kept: str) -> None:
+        tokens = 2 + 3 + 1  # one of the three of the next character
+        query = self.open().encode_query("é基因é", Cut(side=side, query_tokens=tokens))
+        assert query.was_cut
+        assert query.lead == f"find: {kept}\nDocument: "

@@ -19,6 +19,7 @@ class CohereBody(msgspec.Struct, kw_only=True):
     documents: wire.Documents
     model: wire.Model = None
     top_n: wire.TopN = None
+    top_k: wire.TopK = None
     max_tokens_per_doc: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         Meta(
@@ -48,7 +49,7 @@ def _read(body: CohereBody) -> RerankRequest:
         query=wire.read_text(body.query, field="query"),
         documents=wire.read_texts(body.documents, field="documents"),
         model=body.model,
-        top_n=body.top_n,
+        top_n=body.top_n or body.top_k,
         cut=Cut(document_tokens=body.max_tokens_per_doc or None),
     )
 

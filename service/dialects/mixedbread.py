@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from .. import wire  # noqa: TID252 - relative inside the package
 from ..dialect import Dialect  # noqa: TID252 - the same
@@ -17,6 +17,7 @@ class MixedbreadBody(msgspec.Struct, kw_only=True):
     input: wire.Documents
     model: wire.Model = None
     top_k: wire.TopN = None
+    top_n: Annotated[wire.Limit | None, Meta(description="Another name of top_k.")] = None
     rank_fields: wire.RankFields = None
     return_input: Annotated[
         wire.Flag | None, Meta(description="Whether results hold their input; false where absent.")
@@ -29,7 +30,11 @@ class MixedbreadResult(msgspec.Struct, kw_only=True):
     index: wire.Index
     score: wire.RelevanceScore
     input: Annotated[
-        str | dict[str, Any] | UnsetType, Meta(description="The input as it came, without nulls.")
+        Any,
+        Meta(
+            description="The input as it came, without nulls.",
+            extra_json_schema={"type": ["string", "object"]},
+        ),
     ] = UNSET
 
 
@@ -49,33 +54,35 @@ def _read(body: MixedbreadBody) -> RerankRequest:
         query=wire.read_text(body.query, field="query"),
         documents=wire.read_texts(body.input, field="input", rank_fields=body.rank_fields),
         model=body.model,
-        top_n=body.top_k,
+        top_n=body.top_k or body.top_n,
+        kept=wire.kept_objects(body.input)
+        if wire.is_set(body.return_input, default=False)
+        else None,
     )
 
 
-def _write(body: MixedbreadBody, _: RerankRequest, result: RerankResult) -> MixedbreadAnswer:
-    returns_input = wire.is_set(body.return_input, default=False)
-    inputs = wire.as_list(body.input)
+def _write(_: MixedbreadBody, request: RerankRequest, result: RerankResult) -> MixedbreadAnswer:
     return MixedbreadAnswer(
         model=result.model,
         data=[
             MixedbreadResult(
                 index=ranked.index,
                 score=ranked.score,
-                input=_without_nulls(inputs[ranked.index]) if returns_input else UNSET,
+                input=_input(request, ranked.index),
             )
             for ranked in result.ranking
         ],
         usage=wire.usage(result),
         top_k=len(result.ranking),
-        return_input=returns_input,
+        return_input=request.kept is not None,
     )
 
 
-def _without_nulls(document: str | dict[str, Any]) -> str | dict[str, Any]:
-    if isinstance(document, str):
-        return document
-    return {key: value for key, value in document.items() if value is not None}
+def _input(request: RerankRequest, index: int) -> str | Raw | UnsetType:
+    if request.kept is None:
+        return UNSET
+    kept = request.kept.get(index)
+    return Raw(kept) if kept else request.documents[index]
 
 
 DIALECT = Dialect(

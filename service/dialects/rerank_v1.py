@@ -6,7 +6,7 @@ No answer holds a null: some clients fail on them.
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ranklet.runtime.tokenization import Cut
 
@@ -74,8 +74,11 @@ class Result(msgspec.Struct, kw_only=True):
     index: wire.Index
     relevance_score: wire.RelevanceScore
     document: Annotated[
-        dict[str, Any] | UnsetType,
-        Meta(description="The document as an object with its text; other fields as they came."),
+        Any,
+        Meta(
+            description="The document as an object with its text; other fields as they came.",
+            extra_json_schema={"type": "object"},
+        ),
     ] = UNSET
 
 
@@ -103,8 +106,17 @@ class RerankAnswer(msgspec.Struct, kw_only=True):
     meta: wire.RerankMeta
 
 
-def read(body: RerankBody) -> RerankRequest:
-    """Give what the body asks for."""
+def _read(body: RerankBody) -> RerankRequest:
+    return read(body, returns_documents=True)
+
+
+def read(body: RerankBody, *, returns_documents: bool) -> RerankRequest:
+    """Give what the body asks for.
+
+    Args:
+        body: The body as it came.
+        returns_documents: Whether the results hold documents where the body does not say.
+    """
     texts = wire.read_texts(body.documents, field="documents", rank_fields=body.rank_fields)
     chunks = body.max_chunks_per_doc
     return RerankRequest(
@@ -121,31 +133,15 @@ def read(body: RerankBody) -> RerankRequest:
             pair_tokens=wire.pair_tokens(body.truncate_prompt_tokens),
             side=body.truncation_side or "right",
         ),
+        kept=wire.kept_objects(body.documents, texts=texts)
+        if wire.is_set(body.return_documents, default=returns_documents)
+        else None,
     )
 
 
 def _write(body: RerankBody, request: RerankRequest, result: RerankResult) -> RerankAnswer:
-    return write(body, request, result, returns_documents=True)
-
-
-def write(
-    body: RerankBody, request: RerankRequest, result: RerankResult, *, returns_documents: bool
-) -> RerankAnswer:
-    """Give the answer.
-
-    Args:
-        body: The body as it came.
-        request: What it asked for.
-        result: What came of it.
-        returns_documents: Whether the results hold documents where the body does not say.
-
-    Raises:
-        FieldError: something was cut and the body does not want that.
-    """
     if not wire.is_set(body.truncation, default=True):
         wire.refuse_cut(result, documents_field="documents", flag="truncation")
-    returns_documents = wire.is_set(body.return_documents, default=returns_documents)
-    documents = wire.as_list(body.documents)
     return RerankAnswer(
         id=result.id,
         model=result.model,
@@ -153,11 +149,7 @@ def write(
             Result(
                 index=ranked.index,
                 relevance_score=ranked.score,
-                document=wire.returned_document(
-                    documents[ranked.index], request.documents[ranked.index]
-                )
-                if returns_documents
-                else UNSET,
+                document=_document(request, ranked.index),
             )
             for ranked in result.ranking
         ],
@@ -165,6 +157,13 @@ def write(
         usage=wire.usage(result),
         meta=wire.rerank_meta(result, version="1"),
     )
+
+
+def _document(request: RerankRequest, index: int) -> dict[str, str] | Raw | UnsetType:
+    if request.kept is None:
+        return UNSET
+    kept = request.kept.get(index)
+    return Raw(kept) if kept else {"text": request.documents[index]}
 
 
 def _voyage_results(
@@ -187,7 +186,7 @@ DIALECT = Dialect(
     paths=("/v1/rerank", "/rerank", "/jina/v1/rerank", "/v3/rerank"),
     body=RerankBody,
     answer=RerankAnswer,
-    read=read,
+    read=_read,
     write=_write,
     summary="Rank documents for a query",
     description=(

@@ -79,6 +79,7 @@ def _read(body: ScoreBody) -> RerankRequest:
             pair_tokens=wire.pair_tokens(body.truncate_prompt_tokens),
             side=body.truncation_side or "right",
         ),
+        fields=(queries_field, documents_field),
     )
 
 

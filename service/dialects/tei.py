@@ -27,6 +27,7 @@ class TeiBody(msgspec.Struct, kw_only=True):
     ]
     model: wire.Model = None
     top_n: wire.TopN = None
+    top_k: wire.TopK = None
     raw_scores: wire.RawScores = None
     return_text: Annotated[
         wire.Flag | None, Meta(description="Whether results hold their text; false where absent.")
@@ -84,20 +85,20 @@ def _read(body: TeiBody) -> RerankRequest:
         query=body.query,
         documents=body.texts,
         model=body.model,
-        top_n=body.top_n,
+        top_n=body.top_n or body.top_k,
         raw_scores=wire.is_set(body.raw_scores, default=False),
         cut=Cut(side="left" if body.truncation_direction in {"Left", "left"} else "right"),
     )
 
 
-def _write(body: TeiBody, _: RerankRequest, result: RerankResult) -> list[TeiRank]:
+def _write(body: TeiBody, request: RerankRequest, result: RerankResult) -> list[TeiRank]:
     if not wire.is_set(body.truncate, default=True):
         wire.refuse_cut(result, documents_field="texts", flag="truncate")
     returns_text = wire.is_set(body.return_text, default=False)
     return [
         TeiRank(
             index=ranked.index,
-            text=body.texts[ranked.index] if returns_text else UNSET,
+            text=request.documents[ranked.index] if returns_text else UNSET,
             score=ranked.score,
         )
         for ranked in result.ranking

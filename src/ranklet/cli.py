@@ -69,6 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"ranklet: error: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:  # some import what is slow only when they run
+        if arguments.debug:
+            raise
+        return _tell_missing_package(arguments.command, error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -83,14 +87,14 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, _Command | N
         "ranklet", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"ranklet {__version__}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     chosen = next((word for word in words if not word.startswith("-")), None)
     command: _Command | None = None
     for name, (module, summary) in _COMMANDS.items():
         subparser = subparsers.add_parser(
             name,
             help=summary,
-            description=summary.capitalize() + ".",
+            description=f"{summary[0].upper()}{summary[1:]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         subparser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
@@ -102,17 +106,21 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, _Command | N
 
 def _import_command(name: str, module: str) -> _Command:
     try:
-        command = cast("_Command", import_module(module))  # a module is an object, too
+        return cast("_Command", import_module(module))  # a module is an object, too
     except ModuleNotFoundError as error:
-        if name not in _EXTRAS or (error.name or "").startswith("ranklet"):
-            raise
-        print(
-            f"ranklet: error: `ranklet {name}` needs {error.name}; "
-            f"install it with: pip install 'ranklet[{_EXTRAS[name]}]'",
-            file=sys.stderr,
-        )
-        raise SystemExit(2) from error
-    return command
+        raise SystemExit(_tell_missing_package(name, error)) from error
+
+
+def _tell_missing_package(name: str, error: ModuleNotFoundError) -> int:
+    """Name the extra that brings what ``error`` misses; raises ``error`` where none does."""
+    if name not in _EXTRAS or (error.name or "").startswith("ranklet"):
+        raise error
+    print(
+        f"ranklet: error: `ranklet {name}` needs {error.name}; "
+        f"install it with: pip install 'ranklet[{_EXTRAS[name]}]'",
+        file=sys.stderr,
+    )
+    return 2
 
 
 if __name__ == "__main__":

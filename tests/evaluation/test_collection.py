@@ -92,6 +92,12 @@ class TestFirstStage:
         (collection_folder / "qrels.tsv").rename(collection_folder / "qrels/test.tsv")
         assert len(read_collection(collection_folder).qrels) == 3
 
+    def test_byte_order_marks_are_no_text(self, collection_folder: Path) -> None:
+        plain = read_collection(collection_folder)
+        for path in collection_folder.iterdir():
+            path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        assert read_collection(collection_folder) == plain
+
     def test_the_digest_follows_what_is_scored(self, collection_folder: Path) -> None:
         before = read_collection(collection_folder).digest
         assert read_collection(collection_folder, name="other").digest == before

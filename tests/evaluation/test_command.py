@@ -147,7 +147,8 @@ class TestReport:
         assert header.split() == ["model", "variant", "size", "pairs/s", "nDCG@10", "RR@10", "AP"]
         assert first_stage.startswith("first stage  bm25_top100.trec")
         assert re.match(r"tiny +fp32 +0\.0 MB +\d+ +0\.\d{4} +0\.\d{4} +0\.\d{4}", fp32)
-        assert re.search(r"0\.\d{4} [+-]0\.\d{4} \(p=\d\.\d{3}\)", int8)
+        interval = r"[+-]0\.\d{4} to [+-]0\.\d{4}"
+        assert re.search(rf"0\.\d{{4}} [+-]0\.\d{{4}} \({interval}, p=\d\.\d{{3}}\)", int8)
         assert "paired two-sided randomization test" in " ".join(result.stdout.split())
         assert result.stderr == ""
 

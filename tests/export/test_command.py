@@ -31,6 +31,7 @@ def test_wrong_options_are_told_without_importing_torch() -> None:
     ("words", "line"),
     [
         (["no/such/folder"], "no/such/folder: there is no such folder"),
+        (["models/nope"], "models/nope: there is no such folder in models; --revision main seeks"),
         (["some/model", "--variants", "int4"], "the variants are fp32, int8, int8-avx2, fp16"),
         (["some/model", "--name", "../up"], "'../up' is no name for a model"),
         (["some/model", "--output", "tests"], "something that is not a bundle is there"),
@@ -69,6 +70,26 @@ def test_missing_tool_is_named(
     told = capsys.readouterr().err
     assert "exporting needs sympy; install it with: pip install 'ranklet[export]'" in told
     assert "without torch, for ready graphs alone: 'ranklet[import]'" in told
+
+
+def test_missing_package_of_a_stage_is_named(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['safetensors'] = None\n"
+        "from ranklet.cli import main; raise SystemExit(main())"
+    )
+    command = [sys.executable, "-c", program, "export", str(tiny_checkpoint)]
+    result = subprocess.run(
+        [*command, "--output", str(tmp_path / "bundle")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "`ranklet export` needs safetensors; install it with: pip install 'ranklet[export]'" in (
+        result.stderr
+    )
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_torch_is_named(

@@ -24,7 +24,7 @@ from ranklet.export.quantization import VARIANTS
 from ranklet.export.quiet import quiet_libraries
 from ranklet.export.request import VARIANT_NAMES, ExportRequest
 from ranklet.export.torch_model import export_graph, load_model, torch_logits
-from ranklet.export.torch_tokenizer import load_tokenizer
+from ranklet.export.torch_tokenizer import load_tokenizer, require_same_ids
 from ranklet.runtime.bundle import check_all_files
 from ranklet.runtime.manifest import Manifest, read_manifest
 from ranklet.runtime.processor import Processor
@@ -185,6 +185,23 @@ def test_tokenizer_class_corrects_its_file(checkpoint: Path, tmp_path: Path) -> 
     assert unknown != encoder.encode_query("tower").encoding.tokens
 
 
+def test_other_tokens_and_segments_are_noticed(
+    tiny_checkpoint: Path, exported: ExportedBundle
+) -> None:
+    encoder = PairEncoder.from_file(exported.folder / "tokenizer.json", window_tokens=96)
+    feeds = [
+        encoder.encode_pair(encoder.encode_query(query), text).feed(exported.manifest.graph_inputs)
+        for query, text in PAIRS
+    ]
+    with quiet_libraries():
+        tokenizer = load_tokenizer("tiny", tiny_checkpoint)
+        require_same_ids("tiny", tokenizer, PAIRS, feeds, window_tokens=96, prompt=None)
+        for name in ("input_ids", "token_type_ids"):
+            wrong = [feed | {name: 1 - feed[name]} for feed in feeds]
+            with pytest.raises(UnsupportedCheckpointError, match=f"gives other {name} for"):
+                require_same_ids("tiny", tokenizer, PAIRS, wrong, window_tokens=96, prompt=None)
+
+
 def test_conversion_leaves_the_model_as_it_was(
     tiny_checkpoint: Path, exported: ExportedBundle, tmp_path: Path
 ) -> None:
@@ -320,7 +337,7 @@ def test_names_and_places(request_: ExportRequest, name: str, folder: Path) -> N
     assert request_.place() == (name, folder.resolve())
 
 
-@pytest.mark.parametrize("name", ["../up", "a b", ".hidden", "a/b"])
+@pytest.mark.parametrize("name", ["../up", "a b", ".hidden", "a/b", "modèle"])
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(ExportError, match="is no name for a model"):
         ExportRequest("someone/mine", name=name).place()

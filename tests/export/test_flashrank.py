@@ -1,5 +1,6 @@
 """FlashRank's layout: the same scores as FlashRank itself, and archives that mean harm refused."""
 
+import json
 import shutil
 import stat
 import subprocess
@@ -69,6 +70,21 @@ def test_scores_are_those_of_flashrank(
         for query, document in [*load_pairs(24), *HOSTILE]:
             [theirs] = ranker.rerank(RerankRequest(query, [{"text": document}]))
             assert ours.score(query, [document])[0] == pytest.approx(theirs["score"], abs=1e-5)
+
+
+def test_only_the_tokenizers_own_file_counts(
+    flashrank_folder: Path, run_without_torch: Run, tmp_path: Path
+) -> None:
+    """As for FlashRank, which reads nothing of it from elsewhere."""
+    folder = shutil.copytree(flashrank_folder, tmp_path / NAME)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps(settings | {"do_lower_case": False, "model_input_names": []}))
+    words = ("export", folder, "--output", tmp_path / "bundle", "--verify-pairs", "32")
+    result = run_without_torch(*words)
+    assert result.returncode == 0, result.stderr
+    found = (tmp_path / "bundle/tokenizer.json").read_bytes()
+    assert found == (folder / "tokenizer.json").read_bytes()
 
 
 def test_archive_is_imported(

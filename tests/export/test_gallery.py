@@ -70,7 +70,9 @@ def test_shipped_model_is_never_sought_on_the_hub(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["models", "install", "ranklet-mini"]) == 2
-    assert "./models/ranklet-mini: there is no such folder" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "./models/ranklet-mini: there is no such folder" in told
+    assert "install ranklet-mini in a checkout of the repository" in told
 
 
 def test_accepted_licence_lets_the_download_begin(run_ranklet: Run, tmp_path: Path) -> None:

@@ -236,6 +236,7 @@ def test_model_from_the_hub_then_from_the_cache(
     ("refusal", "message"),
     [
         ((401, ""), "answered 401: there is no such model, or HF_TOKEN gives no access to it"),
+        ((401, ""), "gives no access to it (and there is no such folder here)"),
         ((403, ""), "answered 403"),
         ((403, "GatedRepo"), "access must be granted first"),
         ((404, "RepoNotFound"), "answered 404: there is no such model, and no such folder here"),
@@ -262,7 +263,18 @@ def test_unknown_revision(environment: dict[str, str], run_export: Run, tmp_path
 
 def test_no_network(environment: dict[str, str], run_export: Run, tmp_path: Path) -> None:
     environment["HF_ENDPOINT"] = "http://127.0.0.1:9"
-    assert "cannot be reached" in export(run_export, tmp_path, environment=environment)
+    line = export(run_export, tmp_path, environment=environment)
+    assert "cannot be reached" in line
+    assert line.endswith("(and there is no such folder here)")
+
+
+def test_a_revision_seeks_on_the_hub_what_no_folder_here_holds(
+    environment: dict[str, str], run_ranklet: Run
+) -> None:
+    words = ("export", "models/nope", "--revision", "main")
+    result = run_ranklet(*words, environment=environment)
+    assert "cannot download models/nope: " in result.stderr
+    assert "answered 404: there is no such model, and no such folder here" in result.stderr
 
 
 def test_offline_without_the_model(
@@ -285,7 +297,8 @@ def test_broken_download_is_completed_by_the_next_export(
     hub: StandInHub, environment: dict[str, str], run_export: Run, tmp_path: Path
 ) -> None:
     hub.cuts = 1
-    assert "the connection broke off" in export(run_export, tmp_path, environment=environment)
+    line = export(run_export, tmp_path, environment=environment)
+    assert "the connection broke off: run the same command again to resume" in line
     offline = environment | {"HF_HUB_OFFLINE": "1"}
     line = export(run_export, tmp_path, environment=offline)
     assert "the cache holds only a part of the model" in line

@@ -18,6 +18,7 @@ from ranklet.export import onnx_source
 from ranklet.export.errors import ExportError, UnsupportedCheckpointError
 from ranklet.export.request import ExportRequest, Origin
 from ranklet.export.source import open_source
+from ranklet.export.tokenizer_file import corrected_tokenizer
 from ranklet.export.verification_text import load_pairs
 from ranklet.runtime.manifest import read_manifest
 from ranklet.runtime.reranker import Reranker
@@ -119,8 +120,77 @@ def test_quantized_graph_is_not_quantized_again(
 
 
 def edit(folder: Path, **changes: object) -> None:
-    path = folder / "config.json"
+    edit_json(folder / "config.json", **changes)
+
+
+def edit_json(path: Path, /, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+NO_SEGMENTS = {"model_input_names": ["input_ids", "attention_mask"]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"do_lower_case": False},
+        {"strip_accents": False},
+        {"tokenize_chinese_chars": False},
+        {"do_lower_case": False, "tokenizer_class": "PreTrainedTokenizerFast"},
+        {"tokenizer_class": "DistilBertTokenizer"},
+        NO_SEGMENTS,
+    ],
+)
+def test_tokenizer_is_corrected_as_transformers_does(changes: dict[str, Any], folder: Path) -> None:
+    from ranklet.export.torch_tokenizer import load_tokenizer
+
+    edit_json(folder / "tokenizer_config.json", **changes)
+    original = load_tokenizer("tiny", folder)
+    corrected = corrected_tokenizer("tiny", folder, ["input_ids", "token_type_ids"])
+    for query, text in (("A Gene", "Où est la Tour?"), ("基因 Gene", "脱氧核糖核酸 É")):
+        expected: Any = original(query, text)
+        found = corrected.encode(query, text)
+        assert found.ids == expected["input_ids"]
+        assert found.type_ids == expected.get("token_type_ids", [0] * len(found.ids))
+
+
+def test_corrected_tokenizer_goes_into_the_bundle(
+    folder: Path, run_without_torch: Run, tmp_path: Path
+) -> None:
+    edit_json(folder / "tokenizer_config.json", do_lower_case=False, **NO_SEGMENTS)
+    words = ("--output", tmp_path / "bundle", "--variants", "fp32", "--verify-pairs", "32")
+    result = run_without_torch("export", folder, *words)
+    assert result.returncode == 0, result.stderr
+    encoder = PairEncoder.from_file(tmp_path / "bundle/tokenizer.json", window_tokens=96)
+    lower, upper = (
+        encoder.encode_pair(encoder.encode_query("a"), text) for text in ("tower", "Tower")
+    )
+    assert lower.ids.tolist() != upper.ids.tolist()
+    assert not lower.type_ids.any()
+
+
+def test_case_is_lowered_where_sentence_transformers_does(folder: Path) -> None:
+    edit_json(folder / "tokenizer_config.json", do_lower_case=False)
+    (folder / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+    cased = corrected_tokenizer("tiny", folder, ())
+    (folder / "modules.json").write_text("[]")
+    lowered = corrected_tokenizer("tiny", folder, ())
+    assert cased.encode("Tower").ids != lowered.encode("Tower").ids
+    assert lowered.encode("Tower").ids == cased.encode("tower").ids
+
+
+@pytest.mark.parametrize("origin", ["onnx", "torch"])
+def test_segments_that_no_template_decides(
+    origin: str, folder: Path, tiny_checkpoint: Path, run_export: Run, tmp_path: Path
+) -> None:
+    shutil.copyfile(tiny_checkpoint / WEIGHTS, folder / WEIGHTS)
+    edit_json(folder / "tokenizer_config.json", **NO_SEGMENTS)
+    processor = {"type": "BertProcessing", "cls": ["[CLS]", 101], "sep": ["[SEP]", 102]}
+    edit_json(folder / "tokenizer.json", post_processor=processor)
+    result = run_export(folder, "--output", tmp_path / "bundle", "--from", origin)
+    assert result.returncode == 2
+    assert "tells query and document apart by type ids, which transformers" in result.stderr
 
 
 def external(location: str, **entries: str) -> Spoil:

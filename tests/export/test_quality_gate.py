@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from ranklet.export.progress import Stages
 from ranklet.export.request import ExportRequest
 from ranklet.runtime.manifest import read_manifest
 from ranklet.runtime.reranker import Reranker
+from ranklet.runtime.sessions import CPU_PROVIDER, CUDA_PROVIDER
 
 from .conftest import Run
 
@@ -127,6 +129,31 @@ def test_what_is_built_again_must_agree_with_the_original(
             on_quality=lambda _: monkeypatch.setattr(verification, "MIN_KENDALL_TAU", 1.5),
         )
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider' is not in available")
+def test_a_variant_for_a_gpu_that_is_not_there_is_left_out(
+    tiny_checkpoint: Path, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with onnxruntime-gpu, which has the provider whether there is a GPU or not."""
+    providers = [CUDA_PROVIDER, CPU_PROVIDER]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: providers)
+    request = ExportRequest(
+        str(tiny_checkpoint),
+        tmp_path / "bundle",
+        variants=("fp32", "fp16"),
+        verify_pairs=32,
+        verify_data=(collection,),
+    )
+    export_bundle(
+        request,
+        Stages(Console(quiet=True)),
+        on_report=lambda _variants, _verification: None,
+        on_quality=lambda _: None,
+    )
+    variants = read_manifest(tmp_path / "bundle").variants
+    assert variants["fp32"].quality
+    assert not variants["fp16"].quality
 
 
 def test_the_reference_must_be_among_the_variants(

@@ -1,14 +1,22 @@
 """Admission: what may wait, what is told to those who may not."""
 
-from collections.abc import Callable
+import asyncio
+import threading
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from ranklet.runtime.reranker import Reranker
 from ranklet.service.admission import DrainRate, Load, PairQueue
+from ranklet.service.app import create_app
 from ranklet.service.errors import QueueFullError, TooLargeError
+from ranklet.service.model_spec import ModelSpec, open_warm
+from ranklet.service.settings import Settings
 
 StartServer = Callable[..., tuple[object, httpx.Client]]
 
@@ -137,6 +145,75 @@ def test_over_http(start_server: StartServer, tiny_bundle: Path) -> None:
         assert response.status_code == 413
         assert f"RANKLET_MAX_QUEUED_{setting}" in response.json()["message"]
     assert client.post("/v1/rerank", json={"query": "a", "documents": ["b"]}).status_code == 200
+
+
+def test_documents_that_go_back_count_with_all_their_fields(
+    start_server: StartServer, tiny_bundle: Path
+) -> None:
+    _, client = start_server("--model", tiny_bundle, "--max-queued-chars", "100")
+    large = {"text": "b", "x": "y" * 100}
+    cases: list[tuple[str, dict[str, object], int]] = [
+        ("/v1/rerank", {"documents": [large]}, 413),
+        ("/v1/rerank", {"documents": [large], "return_documents": False}, 200),
+        ("/v1/rerank", {"documents": [{"text": "b" * 90}]}, 200),
+        ("/v1/reranking", {"documents": [large]}, 200),
+        ("/v1/reranking", {"input": [large]}, 200),
+        ("/v1/reranking", {"input": [large], "return_input": True}, 413),
+    ]
+    for path, fields, status in cases:
+        response = client.post(path, json={"query": "a", **fields})
+        assert response.status_code == status, (fields, response.text)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        rb'"documents": ["b"], "x": "%s"' % (b"y" * 10_000_000),
+        rb'"documents": [{"text": "b", "x": [%s[]]}], "return_documents": false'
+        % (b"[]," * 300_000),
+        rb'"documents": [{"text": "b", "x": [%s[]]}]' % (b"[]," * 300_000),
+    ],
+    ids=["unknown", "not returned", "returned"],
+)
+def test_what_waits_is_what_counts(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, fields: bytes
+) -> None:
+    """While a request waits for its model, memory holds what the queue's gauge says."""
+    may_open = threading.Event()
+
+    def open_late(spec: ModelSpec, **options: Any) -> Reranker:  # noqa: ANN401 - passed on
+        assert may_open.wait(timeout=60)
+        return open_warm(spec, **options)
+
+    monkeypatch.setattr("ranklet.service.catalog.open_warm", open_late)
+    app = create_app(Settings(models=(tiny_bundle,)))
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in (b'{"query": "a", ', fields, b"}"):
+            yield chunk
+
+    async def queued(client: httpx.AsyncClient) -> int:
+        lines = (await client.get("/metrics")).text.splitlines()
+        [value] = [line.split()[1] for line in lines if line.startswith("ranklet_queued_char")]
+        return int(float(value))
+
+    async def ask() -> tuple[int, int, int]:
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]  # Litestar types scopes closer
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            await queued(client)
+            tracemalloc.start()
+            answer = asyncio.create_task(client.post("/v1/rerank", content=chunks()))
+            while not await queued(client):  # noqa: ASYNC110 - no event tells it
+                await asyncio.sleep(0.01)
+            held, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            counted = await queued(client)
+            may_open.set()
+            return held, counted, (await answer).status_code
+
+    held, counted, status = asyncio.run(ask())
+    assert status == 200
+    assert held < 1.2 * counted + 500_000
 
 
 def test_windows_of_long_documents_count_as_pairs(

@@ -46,13 +46,22 @@ def test_models_are_listed(client: TestClient[Any]) -> None:
 def test_it_is_warned_of_once_a_path(
     client: TestClient[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
+    paths = ("/v1/v1/rerank", "/v1/v2/rerank", "/v1/v1/rerank", "/v1/v1/rerank/", "/v4/v1/rerank")
     with caplog.at_level(logging.WARNING, "ranklet.service.base_url"):
-        for path in ("/v1/v1/rerank", "/v1/v2/rerank", "/v1/v1/rerank", "/v1/v1/rerank/"):
+        for path in paths:
             client.post(path, content=BODY)
     messages = [r.getMessage() for r in caplog.records if r.name == "ranklet.service.base_url"]
     assert len(messages) == 2
     assert "/v1/v1/rerank" in messages[0]
     assert "leave /v1 out of its base URL" in messages[0]
+
+
+@pytest.mark.parametrize("surplus", ["/v1" * 4, "/v1" * 20_000], ids=len)
+def test_many_versions_are_no_mistake(
+    client: TestClient[Any], caplog: pytest.LogCaptureFixture, surplus: str
+) -> None:
+    assert client.post(f"{surplus}/v1/rerank", content=BODY).status_code == 404
+    assert surplus not in caplog.text
 
 
 @pytest.mark.parametrize("path", ["/v1/v1/nothing", "/v1/rerank/v1/rerank", "/x/v1/rerank"])

@@ -1,15 +1,17 @@
 """From bytes to structs, or to an error that says what to change."""
 
 import json
+import sys
 from contextlib import suppress
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranklet.service.body import decode_body
+from ranklet.service.body import decode_body, field_names, readable
 from ranklet.service.errors import FieldError, MalformedBodyError
 
 
@@ -21,6 +23,7 @@ class Body(msgspec.Struct):
     query: str
     items: list[Inner] = []
     count: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    side: Literal["left"] | None = None
 
 
 @pytest.mark.parametrize(
@@ -32,22 +35,50 @@ class Body(msgspec.Struct):
         (r"a\\ud800", r"a\ud800"),
         (r"\\\ud800", "\\\ufffd"),
         (r"\ud83d\n", "\ufffd\n"),
+        (r"\\\\\udc00\\", "\\\\\ufffd\\"),
     ],
 )
 def test_lone_surrogates_are_replaced(spelled: str, expected: str) -> None:
-    assert decode_body(b'{"query": "%s"}' % spelled.encode(), Body).query == expected
+    content = readable(b'{"query": "%s"}' % spelled.encode())
+    assert decode_body(content, Body).query == expected
 
 
 @given(st.text(st.characters(codec=None, categories=None)))
 def test_any_text_that_json_can_spell_is_read(text: str) -> None:
     """Python spells lone surrogates; what is read is text that UTF-8 can spell."""
-    query = decode_body(json.dumps({"query": text}).encode(), Body).query
+    query = decode_body(readable(json.dumps({"query": text}).encode()), Body).query
     expected = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     assert query.encode() == expected.encode()
 
 
+@pytest.mark.parametrize("escape", [r"\n", r"\ud83d\ude00", r"\ud800"])
+def test_replacing_takes_no_call_an_escape(escape: str) -> None:
+    """Else a body of nothing but escapes would stop the server for seconds."""
+    content = rb'{"texts": null, "query": "\ud800%s"}' % (escape.encode() * 10_000)
+    called: list[str] = []
+
+    def note(frame: FrameType, _: str, _argument: object) -> None:
+        called.append(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        content = readable(content)
+        field_names(content)
+        query = decode_body(content, Body).query
+    finally:
+        sys.setprofile(None)
+    assert len(query) in {10_001, 20_001}
+    assert len(called) < 1_000
+
+
+def test_what_is_not_json_is_not_made_json() -> None:
+    for content in (b'{"query": "\\ud800\0\0"}', b'{"query": "\\ud800\0\\\\\0"}'):
+        with pytest.raises(MalformedBodyError):
+            decode_body(readable(content), Body)
+
+
 def test_a_byte_order_mark_is_skipped() -> None:
-    assert decode_body(b'\xef\xbb\xbf{"query": "a"}', Body).query == "a"
+    assert decode_body(readable(b'\xef\xbb\xbf{"query": "a"}'), Body).query == "a"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +90,7 @@ def test_a_byte_order_mark_is_skipped() -> None:
         (b'{"query": "a", "count": 0}', "count: expected an integer"),
         (b'{"query": "a", "count": "1"}', "count: expected an integer or null, got a string"),
         (b"[]", "the body: expected an object, got an array"),
+        (b'{"query": "a", "side": " - at `$.b"}', "side: invalid enum value ' - at `$.b'"),
     ],
 )
 def test_fields_are_named(content: bytes, message: str) -> None:
@@ -70,4 +102,4 @@ def test_fields_are_named(content: bytes, message: str) -> None:
 @given(st.binary())
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     with suppress(FieldError, MalformedBodyError):
-        decode_body(content, Body)
+        decode_body(readable(content), Body)

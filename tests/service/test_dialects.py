@@ -173,9 +173,16 @@ class TestCohereV2:
         answer = ask("/v2/rerank", query="moon", documents=[LONG], max_tokens_per_doc=5)
         assert answer["meta"]["tokens"]["input_tokens"] == 1 + 5 + 3
 
+    def test_top_k_is_top_n(self, ask: Ask) -> None:
+        assert len(ask("/v2/rerank", query=QUERY, documents=DOCUMENTS, top_k=1)["results"]) == 1
+
     def test_a_query_that_was_cut_is_mentioned(self, ask: Ask) -> None:
         answer = ask("/v2/rerank", query="moon " * 100, documents=["paris"])
         assert "cut to 32 tokens" in answer["meta"]["warnings"][0]
+
+
+def test_top_k_is_top_n_with_texts(ask: Ask) -> None:
+    assert len(ask("/rerank", query=QUERY, texts=DOCUMENTS, top_k=1)) == 1
 
 
 class TestLlamaCpp:
@@ -195,6 +202,10 @@ class TestMixedbread:
         assert set(answer) == {"object", "model", "data", "usage", "top_k", "return_input"}
         assert (answer["model"], answer["top_k"], answer["return_input"]) == ("tiny", 2, False)
         assert [set(result) for result in answer["data"]] == [{"index", "score"}] * 2
+
+    def test_top_n_is_top_k(self, ask: Ask) -> None:
+        answer = ask("/v1/reranking", query=QUERY, input=DOCUMENTS, top_n=1)
+        assert (len(answer["data"]), answer["top_k"]) == (1, 1)
 
     def test_input_comes_back_as_it_was(self, ask: Ask) -> None:
         inputs = [{"title": "paris", "year": None}, {"title": "moon"}]
@@ -258,6 +269,23 @@ class TestScore:
     ) -> None:
         response = tiny_client.post("/score", json=body)
         assert response.status_code == 422
+        assert response.json()["error"]["param"] == field
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"text_1": "a", "text_2": "b" * 20_001}, "text_2[0]"),
+            ({"text_1": "a", "items": ["b", "b" * 20_001]}, "items[1]"),
+            ({"text_1": "a" * 20_001, "text_2": "b"}, "text_1"),
+            ({"data_1": ["a", "a" * 20_001], "data_2": ["b", "b"]}, "data_1[1]"),
+            ({"text_1": "a", "text_2": ["b"] * 1001}, "text_2"),
+        ],
+    )
+    def test_what_is_too_large_is_named_as_it_was_sent(
+        self, tiny_client: httpx.Client, body: object, field: str
+    ) -> None:
+        response = tiny_client.post("/score", json=body)
+        assert response.status_code == 413
         assert response.json()["error"]["param"] == field
 
     def test_use_activation_false_gives_logits(self, ask: Ask) -> None:

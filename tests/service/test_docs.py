@@ -113,16 +113,24 @@ def test_questions_are_answered_as_described(
             assert set(fields.get("required", [])) <= set(answer) <= set(fields["properties"])
 
 
-@pytest.mark.parametrize("path", PAGE_PATHS)
+@pytest.mark.parametrize("path", [*PAGE_PATHS, "//", "/docs/", "/schema/", "/docs//"])
 def test_page_and_its_assets_come_from_this_server(tiny_client: httpx.Client, path: str) -> None:
-    page = tiny_client.get(path)
-    assert page.headers["content-type"].startswith("text/html")
+    address = tiny_client.base_url.copy_with(raw_path=path.encode())
+    page = tiny_client.get(address, follow_redirects=True)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in page.headers["content-security-policy"]
     links = re.findall(r'(?:href|src)="([^"]+)"', page.text)
     assert {"docs/page.css", "docs/page.js", "openapi.json"} <= set(links)
     for link in links:
         if not link.startswith("data:"):
-            assert tiny_client.get(httpx.URL(f"http://server{path}").join(link).path).is_success
+            asset = tiny_client.get(page.url.join(link))
+            assert asset.is_success
+            assert asset.headers["content-type"].count("charset") <= 1
+
+
+def test_a_slash_is_dropped_behind_any_proxy(tiny_client: httpx.Client) -> None:
+    location = tiny_client.get("/docs/").headers["location"]
+    assert httpx.URL("http://proxy/rerank/docs/").join(location).path == "/rerank/docs"
 
 
 def test_page_names_no_other_host() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,11 @@ from typing import Any
 import pytest
 
 from ranklet import Reranker
+from ranklet.runtime.bundle import choose_variant
 from ranklet.runtime.checkup import DOCUMENT, QUERY
+from ranklet.runtime.manifest import read_manifest
+from ranklet.runtime.processor import detect_processor
+from ranklet.runtime.sessions import cuda_is_available
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +47,7 @@ def test_all_is_well(copy: Path, tmp_path: Path) -> None:
     assert "bundle        models/built/tiny, called tiny" in result.stdout
     assert "ms on one core, score 0." in result.stdout
     assert result.stdout.endswith("All is well.\n")
+    assert re.search(r"^memory +\d+ MB, \d+ MB free$", result.stdout, re.MULTILINE)
     [bundle] = report(cwd=tmp_path)["bundles"]
     with Reranker.open(copy) as reranker:
         assert bundle["chosen"] == reranker.variant
@@ -49,6 +55,27 @@ def test_all_is_well(copy: Path, tmp_path: Path) -> None:
         assert bundle["score"] == pytest.approx(float(score), abs=1e-6)
         reasons = {variant["name"]: variant["reason"] for variant in bundle["variants"]}
         assert reasons[reranker.variant] == reranker.variant_reason
+
+
+def test_the_variant_that_would_run_is_told_before_there_is_a_bundle(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    best = choose_variant(
+        read_manifest(tiny_bundle), detect_processor(), cuda=cuda_is_available()
+    ).name
+    assert best in report(cwd=tmp_path)["suitable_variants"]
+    told = doctor(cwd=tmp_path).stdout
+    assert re.search(rf"^would run     (fp16, else )?{best}\b", told, re.MULTILINE)
+
+
+def test_a_variant_for_other_processors_can_be_asked_for(copy: Path, tmp_path: Path) -> None:
+    if detect_processor().has_dot_product:
+        pytest.skip("this processor has dot products")
+    line = next(line for line in doctor(cwd=tmp_path).stdout.splitlines() if "int8 " in line)
+    assert "not by itself" in line
+    assert line.endswith("--variant computes them exactly, but slower")
+    named = report("--model", copy, "--variant", "int8", cwd=tmp_path)["bundles"][0]
+    assert (named["chosen"], named["problem"]) == ("int8", None)
 
 
 def test_no_bundle_says_how_to_get_one(tmp_path: Path) -> None:
@@ -117,6 +144,16 @@ def test_an_open_address_is_advice(copy: Path, tmp_path: Path) -> None:
     quiet = report("--model", copy, "--host", "0.0.0.0", cwd=tmp_path, RANKLET_API_KEYS="secret")
     assert quiet["advice"] == []
     assert "secret" not in json.dumps(quiet)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1", "LOCALHOST"])
+def test_an_address_of_this_machine_alone_is_none(copy: Path, tmp_path: Path, host: str) -> None:
+    assert report("--model", copy, "--host", host, cwd=tmp_path)["advice"] == []
+
+
+def test_a_folder_of_models_that_cannot_be_read(tmp_path: Path) -> None:
+    [problem] = report("--models-dir", "a" * 5000, cwd=tmp_path)["problems"]
+    assert problem.startswith("--models-dir is 'aaa")
 
 
 def test_where_only_the_runtime_is_installed(copy: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ranklet.runtime import errors as runtime_errors
 from ranklet.runtime.errors import (
     ArchiveError,
     BundleFileMissingError,
+    BundleFileUnreadableError,
     ChecksumError,
     ClosedError,
     InputError,
@@ -74,6 +75,7 @@ NOT_JSON = [
     b'{"query": "a", "documents": ["b"],}',
     b'{"query": "\xff", "documents": ["b"]}',
     b'{"query": "\xed\xa0\x80", "documents": ["b"]}',
+    b'{"query": "a", "documents": [{"text": "b", "x": "\xff"}]}',
     b'{"query": "a", "documents": ["b"], "x": ' + b"[" * 100_000,
     '{"query": "a", "documents": ["b"]}'.encode("utf-16"),
 ]
@@ -131,6 +133,64 @@ def test_what_is_too_large_is_413_with_both_numbers(
     assert "RANKLET_MAX_" in error["message"]
     for number in numbers:
         assert number in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"documents": [{"x": 1}] * 1001}, "documents"),
+        ({"documents": ["b"], "rank_fields": ["c"] * 1001}, "rank_fields"),
+    ],
+)
+def test_a_list_that_is_too_long_is_not_read(
+    post: Post, body: dict[str, object], field: str
+) -> None:
+    error = check_error(post({"query": "a", **body}), 413, "too_large")
+    assert error["param"] == field
+    assert f"{field}: 1,001, at most 1,000" in error["message"]
+
+
+def test_what_is_read_may_have_any_depth(post: Post) -> None:
+    for depth in (10, *range(950, 1010), 100_000):
+        nested = b"[" * depth + b"]" * depth
+        body = b'{"query": "a", "documents": [{"n": %s}], "rank_fields": ["n"]}' % nested
+        assert post(body).status_code in {200, 400}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"model": "\n" * 500_000}, ["no model is called '", "there are: tiny, absent"]),
+        ({"documents": [{"\n" * 500_000: 1}]}, ["documents[0].text: what is ranked"]),
+        ({"documents": [{"content": [{"type": "\n" * 500_000}]}]}, ["reads text, not"]),
+        ({"truncation_side": "\n" * 500_000}, ["truncation_side: invalid"]),
+    ],
+)
+def test_what_was_sent_is_not_quoted_at_any_length(
+    post: Post, body: dict[str, object], words: list[str]
+) -> None:
+    response = post({"query": "a", "documents": ["b"], **body})
+    assert len(response.content) < 10_000
+    for word in words:
+        assert word in response.json()["message"]
+
+
+def test_a_path_is_not_quoted_at_any_length(tiny_client: httpx.Client) -> None:
+    response = tiny_client.get("/" + "x" * 20_000)
+    check_error(response, 404, "route_not_found")
+    assert len(response.content) < 10_000
+
+
+def test_errors_before_the_body_is_read_have_the_shape_of_the_path(
+    start_server: Callable[..., tuple[object, httpx.Client]], tiny_bundle: Path
+) -> None:
+    environment = {"RANKLET_API_KEYS": "sesame"}
+    _, client = start_server("--model", tiny_bundle, environment=environment)
+    for path in ("/", "/invocations"):
+        response = client.post(path, json={"query": "a", "texts": ["b"]})
+        assert response.status_code == 401
+        assert response.json().keys() == {"error", "error_type"}
+    check_error(client.post("/v1/rerank"), 401, "invalid_api_key")
 
 
 def test_a_body_of_unknown_length_is_read_up_to_the_limit(tiny_client: httpx.Client) -> None:
@@ -270,6 +330,7 @@ LEAVES: list[tuple[RankletError, int]] = [
     (ClientGoneError(), 499),
     (ScoringError("x"), 500),
     (BundleFileMissingError(Path("x"), hint="y"), 500),
+    (BundleFileUnreadableError(Path("x"), OSError(5, "y")), 500),
     (ChecksumError(Path("x"), expected="1", found="2"), 500),
     (SchemaVersionError(Path("x"), found=2, supported=1), 500),
     (InvalidManifestError("x"), 500),

@@ -8,9 +8,13 @@ from typing import Any
 import httpx
 import pytest
 from litestar.testing import TestClient
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.parser import text_string_to_metric_families
 
 from ranklet.service.app import create_app
+from ranklet.service.metrics import Metrics
+from ranklet.service.observation import RequestRecord
 from ranklet.service.settings import Settings
 
 StartServer = Callable[..., tuple[Any, httpx.Client]]
@@ -45,7 +49,7 @@ def test_figures_tell_what_happened(client: httpx.Client) -> None:
     for path in ("/a", "/b", "/c"):
         client.get(path)
     response = client.get("/metrics")
-    assert response.headers["content-type"].startswith("text/plain")
+    assert response.headers["content-type"] == CONTENT_TYPE_LATEST
     after = figures(response.text)
     assert after["ranklet_requests_total", "/v1/rerank", "200"] == 4
     assert after["ranklet_requests_total", "/v1/rerank", "400"] == 1
@@ -61,6 +65,22 @@ def test_figures_tell_what_happened(client: httpx.Client) -> None:
         assert after["ranklet_stage_seconds_count", stage] == 4
         assert 0 < after["ranklet_stage_seconds_sum", stage] < 60
     assert after["ranklet_request_seconds_count",] == 4
+
+
+def test_what_is_refused_is_no_success(client: httpx.Client) -> None:
+    long = {"query": "soap", "documents": ["mats " * 500], "truncation": False}
+    assert client.post("/v1/rerank", json=long).status_code == 422
+    found = figures(client.get("/metrics").text)
+    assert found["ranklet_requests_total", "/v1/rerank", "422"] == 1
+    assert found["ranklet_request_seconds_count",] == found["ranklet_documents_total",] == 0
+    assert found["ranklet_stage_seconds_count", "score"] == 0
+
+
+def test_what_was_not_answered_has_no_status() -> None:
+    metrics = Metrics(has_cache=False)
+    metrics.observe(RequestRecord("a"))
+    found = figures(generate_latest(metrics.registry).decode())
+    assert not [labels for name, *labels in found if name == "ranklet_requests_total"]
 
 
 def test_resident_memory(client: httpx.Client) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranklet.runtime.errors import BundleFileMissingError
+from ranklet.runtime.errors import BundleError, BundleFileMissingError
 from ranklet.runtime.manifest import read_manifest
 from ranklet.service.catalog import build_catalog
 from ranklet.service.errors import ModelConfigError, ModelNotInstalledError
@@ -236,6 +236,13 @@ def test_all_problems_of_all_files_with_their_lines(tmp_path: Path) -> None:
         ("aliases: many", "aliases: Expected `array`"),
         ("aliases: [*]", 'write "*" in quotes'),
         ("max_lenght: 9", "did you mean 'max_length'?"),
+        ("preload: 2001-99-99", "preload: not a valid timestamp"),
+        ("preload: {[a]: b}", "preload: not a valid map"),
+        ("preload: !!bool many", "preload: not a valid bool"),
+        ("preload: !!timestamp many", "preload: not a valid timestamp"),
+        ("workers: !foo 3", "workers: not a valid !foo"),
+        ('workers: !!int ""', "workers: not a valid int"),
+        ('variant: "\\ud800"', "variant: not a valid str"),
     ],
 )
 def test_wrong_options(tmp_path: Path, line: str, problem: str) -> None:
@@ -243,6 +250,31 @@ def test_wrong_options(tmp_path: Path, line: str, problem: str) -> None:
     [found] = problems_of(write(tmp_path, text))
     assert ":4: " in found
     assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[" * 3000, "model.yaml is nested too deeply"),
+        ('name: "\\U00110000"', "model.yaml: chr()"),
+        ('name: "\\UFFFFFFFF"', "model.yaml: "),
+    ],
+    ids=["nested", "escape", "large-escape"],
+)
+def test_what_breaks_the_parser_is_a_problem(tmp_path: Path, text: str, problem: str) -> None:
+    [found] = problems_of(write(tmp_path, text))
+    assert problem in found
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["~no-such-user/x", "a" * 5000, "org/" + "a" * 5000, '"org/a\\0b"', '"~a\\0b"'],
+    ids=range(5),
+)
+def test_a_name_that_no_folder_can_have_is_a_problem(tmp_path: Path, name: str) -> None:
+    text = f"name: x\nbackend: rerankers\nparameters: {{model: {name}}}\n"
+    with pytest.raises(ModelConfigError, match=r"model\.yaml:1: "):
+        build_catalog(Settings(config=write(tmp_path, text)))
 
 
 def test_aliases_are_text_and_unique(tmp_path: Path) -> None:
@@ -278,6 +310,7 @@ def test_two_checkpoints_with_one_folder_for_their_bundles_are_a_problem(tmp_pat
 def test_a_missing_file_and_an_empty_folder_are_problems(tmp_path: Path) -> None:
     assert "No such file" in problems_of(tmp_path / "absent.yaml")[0]
     assert "holds no" in problems_of(tmp_path)[0]
+    assert "name too long" in problems_of(tmp_path / ("a" * 5000))[0]
 
 
 def test_what_looks_like_a_number_or_a_boolean_is_text(tmp_path: Path) -> None:
@@ -307,3 +340,5 @@ def test_a_name_of_a_bundle_and_of_a_file_is_a_problem(tmp_path: Path, tiny_bund
 def test_a_missing_bundle_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(BundleFileMissingError, match="ranklet export"):
         build_catalog(Settings(models=(tmp_path / "absent",)))
+    with pytest.raises(BundleError, match="name too long"):
+        build_catalog(Settings(models=(tmp_path / ("a" * 5000),)))

@@ -47,6 +47,7 @@ def test_the_unit_is_one_that_systemd_reads(tmp_path: Path) -> None:
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # as its documentation says
     parser.read(unit)
     assert parser.sections() == ["Unit", "Service", "Install"]
+    assert parser["Service"]["ExecReload"] == "/bin/kill -HUP $MAINPID"
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     subprocess.run(["systemd-analyze", "verify", str(unit)], check=True)

@@ -127,6 +127,19 @@ def test_documents_may_be_objects_and_keep_their_other_fields(client: httpx.Clie
     assert by_index[0]["relevance_score"] == by_index[1]["relevance_score"]
 
 
+def test_fields_of_documents_come_back_as_they_came(
+    post: Callable[[object], httpx.Response],
+) -> None:
+    fields = rb'"a": [1E2, -0.5, {"b": null}, "\u00e9\ud83d\ude00"], "\u00e9": true, "c": " \ud800"'
+    answer = post(b'{"query": "a", "documents": [{%s, "d": null, "text": "b"}]}' % fields).json()
+    assert answer["results"][0]["document"] == {
+        "a": [100.0, -0.5, {"b": None}, "é😀"],
+        "é": True,
+        "c": " �",
+        "text": "b",
+    }
+
+
 def test_equal_documents_keep_their_order(client: httpx.Client) -> None:
     results = rerank(client, query="skin", documents=["same"] * 5)["results"]
     assert [result["index"] for result in results] == [0, 1, 2, 3, 4]

@@ -243,6 +243,61 @@ def test_modules_score_as_sentence_transformers_does(
     assert difference.max() < 1e-4 * expected.std()
 
 
+def drop_pooler(folder: Path) -> None:
+    """Take away the weights of a model's own pooling."""
+    import safetensors.torch
+
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if "pooler." not in name}
+    assert len(kept) < len(weights)
+    safetensors.torch.save_file(kept, folder / "model.safetensors", {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "found"),
+    [
+        ("bert", r"lack bert\.pooler\.dense\.bias, bert\.pooler\.dense\.weight$"),
+        ("deberta-v2", r"lack pooler\.dense\.bias, pooler\.dense\.weight$"),
+    ],
+)
+def test_pooling_that_a_classifier_reads_is_not_made_up(
+    architecture: str,
+    found: str,
+    make_checkpoint: Callable[..., Path],
+    export: Callable[..., Path],
+) -> None:
+    checkpoint = make_checkpoint(architecture)
+    drop_pooler(checkpoint)
+    with pytest.raises(UnsupportedCheckpointError, match=found):
+        export(checkpoint)
+
+
+def test_modules_need_no_pooling_but_their_own(
+    make_checkpoint: Callable[..., Path], export: Callable[..., Path]
+) -> None:
+    checkpoint = make_checkpoint("bert", "Model")
+    add_modules(checkpoint, {"pooling_mode": "mean"})
+    drop_pooler(checkpoint)
+    expected = module_scores(checkpoint, "mean")
+    found = scores(export(checkpoint, variants=("fp32",)))
+    assert np.abs(found - expected).max() < 1e-4 * expected.std()
+
+
+@pytest.mark.parametrize("lowers", [False, True])
+def test_case_is_lowered_where_sentence_transformers_does(
+    lowers: bool, make_checkpoint: Callable[..., Path], export: Callable[..., Path]
+) -> None:
+    checkpoint = make_checkpoint("modernbert", "Model")
+    add_modules(checkpoint, {"pooling_mode": "cls"})
+    edit("sentence_bert_config.json", do_lower_case=lowers)(checkpoint)
+    with Reranker.open(export(checkpoint, variants=("fp32",))) as reranker:
+        lower, upper = (
+            reranker.score(case(QUERY), [case(document) for document in DOCUMENTS])
+            for case in (str.lower, str.upper)
+        )
+    assert (lower == upper).all() == lowers
+
+
 def edit(path: str, **changes: Any) -> Callable[[Path], None]:  # noqa: ANN401 - any JSON
     def spoil(folder: Path) -> None:
         content = json.loads((folder / path).read_text())

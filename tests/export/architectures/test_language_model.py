@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnxruntime.transformers.fusion_options import FusionOptions
 from tokenizers import Tokenizer
 
 from ranklet.export.checkpoint_config import read_config
@@ -19,10 +20,12 @@ from ranklet.export.head import AnswerHead
 from ranklet.export.prompt_template import TEMPLATES
 from ranklet.export.quiet import quiet_libraries
 from ranklet.export.torch_tokenizer import answer_tokens, load_tokenizer
-from ranklet.export.verification import rank_agreement
+from ranklet.export.verification import MAX_DIFFERENCE_FP16, rank_agreement
 from ranklet.runtime.manifest import read_manifest
 from ranklet.runtime.prompt import open_encoder
 from ranklet.runtime.reranker import Reranker
+from ranklet.runtime.scoring import pad_pairs
+from ranklet.runtime.sessions import cpu_session
 from ranklet.runtime.text_encoding import Side
 from ranklet.runtime.tokenization import Cut
 
@@ -47,6 +50,33 @@ PREFIX = (
 )
 SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 TASK = "Given a web search query, retrieve relevant passages that answer the query"
+
+
+@pytest.fixture(scope="module")
+def classifier(make_checkpoint: Callable[..., Path]) -> Path:
+    return make_checkpoint("qwen3")
+
+
+def test_fp16_scores_a_padded_batch(classifier: Path, export: Callable[..., Path]) -> None:
+    bundle = export(classifier, variants=("fp16",))
+    manifest = read_manifest(bundle)
+    encoder = open_encoder(bundle / "tokenizer.json", window_tokens=512, prompt=None)
+    query = encoder.encode_query("what is a gene")
+    pairs = [encoder.encode_windows(query, text, max_windows=1)[0] for text in DOCUMENTS]
+    session = cpu_session(bundle / "fp16.onnx")
+    alone = [session.run(None, pair.feed(manifest.graph_inputs))[0].item() for pair in pairs]
+    together = session.run(None, pad_pairs(pairs, manifest.graph_inputs))[0].ravel()
+    assert np.abs(together - alone).max() < MAX_DIFFERENCE_FP16 * np.std(alone)
+
+
+def test_fp16_that_cannot_score_a_batch_is_refused(
+    classifier: Path, export: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where onnxruntime fuses what turns the positions, which it does for one pair alone."""
+    always = property(lambda _: True, lambda _self, _value: None)
+    monkeypatch.setattr(FusionOptions, "enable_rotary_embeddings", always, raising=False)
+    with pytest.raises(ExportError, match=r"fp16\.onnx cannot run \d pairs of \d+ tokens"):
+        export(classifier, variants=("fp16",))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 # transformers is typed in part only.
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,6 +176,26 @@ def test_segment_ids_count_where_the_model_has_them(exported: Exported) -> None:
     report = verify_graph(graph, wrong, reference, precision="fp32")
     assert not report.passed
     assert report.max_difference > 100 * MAX_DIFFERENCE_FP32
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_input_names": ["input_ids", "attention_mask"]},
+        {"tokenizer_class": "DistilBertTokenizer"},
+    ],
+)
+def test_segments_are_not_told_apart_where_transformers_does_not(
+    changes: dict[str, Any], make_checkpoint: Callable[..., Path], export: Callable[..., Path]
+) -> None:
+    checkpoint = make_checkpoint("bert")
+    path = checkpoint / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    bundle = export(checkpoint, variants=("fp32",))
+    assert "token_type_ids" in read_manifest(bundle).graph_inputs
+    expected = torch_logits(checkpoint)
+    difference = np.abs(scores(bundle, "fp32") - expected)
+    assert difference.max() < MAX_DIFFERENCE_FP32 * expected.std()
 
 
 def test_missing_layer_breaks_parity(exported: Exported, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from ranklet.export.pruning import prune_to_first_token
 from ranklet.export.quantization import VARIANTS, build_variant
 from ranklet.export.recipes import RECIPES
 from ranklet.export.verification import MAX_DIFFERENCE_FP16, rank_agreement
+from ranklet.runtime.bundle import suitable_variants
+from ranklet.runtime.processor import Processor
 from ranklet.runtime.sessions import EXACT_PRODUCTS, cpu_settings
 
 Feed = dict[str, NDArray[np.int64]]
@@ -98,6 +100,25 @@ def test_shared_layers_stay_shared(family_graph: FamilyGraph) -> None:
     matrices = [t for t in model.graph.initializer if t.data_type == TensorProto.INT8]
     layer = 4 * 128 * 128 + 2 * 128 * 256
     assert sum(len(tensor.raw_data) for tensor in matrices) == layer + 128 * 128  # and the head
+
+
+@pytest.mark.torch
+def test_no_recipe_logs_into_the_progress(
+    family_graph: FamilyGraph, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = family_graph("bert", **_SIZES["bert"])
+    for recipe in RECIPES.values():
+        recipe.quantize(onnx.load(source), 8)
+    assert caplog.records == []
+
+
+def test_variants_are_called_as_the_runtime_calls_them() -> None:
+    processor = Processor("x86_64", frozenset({"avx2", "avx512_vnni"}))
+    assert suitable_variants(processor, cuda=True) == ("fp16", "int8", "fp32")
+    old = Processor("x86_64", frozenset({"avx2"}))
+    assert suitable_variants(old) == ("int8-avx2", "fp32")
+    named = {spec.processors: name for name, spec in VARIANTS.items()}
+    assert named == {"cuda": "fp16", "int8-dot": "int8", "avx2": "int8-avx2", "any": "fp32"}
 
 
 @pytest.mark.torch

@@ -68,7 +68,7 @@ def test_right_graph_passes(original: Original) -> None:
         original.logits,
         precision="fp32",
         session_options={"session.x64quantprecision": "1"},
-        on_pair=lambda: progress.append(None),
+        on_run=lambda: progress.append(None),
     )
     assert report.passed
     assert report.mean_difference <= report.max_difference <= MAX_DIFFERENCE_FP32 / 3
