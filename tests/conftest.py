@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import signal
 import socket
 import subprocess
 import sys
@@ -33,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--bundle", type=Path, help="--bundle=DIR: a bundle of models/ranklet-mini to test with"
     )
+
+
+def pytest_configure() -> None:
+    """Let programs under test hear SIGINT, which jobs in a shell's background inherit ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:
