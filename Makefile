@@ -19,7 +19,7 @@ SERVICE := $(VENV)/.service
 EXPORT := $(VENV)/.export
 DEVELOPMENT := $(VENV)/.development
 TRAINING := $(VENV)/.training
-LISTS := build/training/lists/training.npz
+LISTS := build/training/lists
 RESULTS := build/benchmarks
 
 .DEFAULT_GOAL := help
@@ -63,17 +63,18 @@ bench: $(DEVELOPMENT) ## measure the shipped model: make bench [BENCH='latency s
 	@echo 'The results are in $(RESULTS). To publish them, move them to benchmarks/results and run:'
 	@echo '  $(BIN)/python tests/test_documents.py'
 
-train: train-data $(TRAINING) $(LISTS) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
-	$(call train,family)
-	$(call train,mini,--start $(call trained,family,mini) --teacher $(call trained,family,small))
-	$(call train,nano,--start $(call trained,mini,mini) --teacher $(call trained,family,small))
+train: train-data $(TRAINING) $(LISTS)/first/training.npz $(LISTS)/second/training.npz ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
+	$(call train,first,first)
+	$(call train,second,second,--start build/training/first)
+	$(call train,third,second,--start build/training/second)
 
 # Told before minutes of installing; lists that are made already need no data.
 train-data:
-	@test -n '$(TRAIN_DATA)' -o $(LISTS) -nt training/family.yaml || { \
+	@test -n '$(TRAIN_DATA)' -o \( $(LISTS)/first/training.npz -nt training/first.yaml \
+	  -a $(LISTS)/second/training.npz -nt training/second.yaml \) || { \
 	  echo 'Say where the pairs are: make train TRAIN_DATA=<folder>; training/README.md tells how to get them'; exit 1; }
 
-$(LISTS): training/family.yaml | $(TRAINING)
+$(LISTS)/%/training.npz: training/%.yaml | $(TRAINING)
 	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --recipe $< --output $(@D)
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay
@@ -142,9 +143,9 @@ $(BIN)/python -c 'from importlib.metadata import version; \
     $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)); }
 endef
 
-# A run of training by the name of its recipe, with options; and where the model of a run lies.
+# A run of training by the name of its recipe and that of its lists, with options. All are measured
+# on the same lists.
 define train
-$(BIN)/python -m training.train --lists $(dir $(LISTS)) --recipe training/$(1).yaml \
-	  --output build/training/$(1) $(2)
+$(BIN)/python -m training.train --recipe training/$(1).yaml --lists $(LISTS)/$(2) \
+	  --development $(LISTS)/first/development.npz --output build/training/$(1) $(3)
 endef
-trained = build/training/$(1)/ranklet-$(2)

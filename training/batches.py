@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .lists import RankingLists
-from .texts import FIRST, SEPARATOR, DeviceTexts
+from .texts import FIRST, SEPARATOR, DeviceTexts, send
 
 _SPECIAL = 3
 """Tokens of a pair that are neither the query's nor the document's."""
@@ -96,8 +96,8 @@ class PairBatcher:
     def _encode(self, pairs: _Pairs, tokens: int) -> tuple[Tensor, Tensor]:
         """Give ids and types of pairs, padded to so many tokens."""
         steps = torch.arange(tokens, device=self._device).expand(len(pairs.queries), -1)
-        behind_query = torch.from_numpy(pairs.query_tokens + 1).to(self._device)[:, None]
-        end = behind_query + torch.from_numpy(pairs.passage_tokens + 1).to(self._device)[:, None]
+        behind_query = send(pairs.query_tokens + 1, self._device)[:, None]
+        end = behind_query + send(pairs.passage_tokens + 1, self._device)[:, None]
         ids = self._queries.gather(pairs.queries, steps - 1)
         passage_ids = self._passages.gather(pairs.passages, steps - behind_query - 1)
         ids = torch.where(steps > behind_query, passage_ids, ids)

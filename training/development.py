@@ -15,7 +15,7 @@ from ranklet.evaluation.metrics import measure_run, parse_metrics
 
 from .batches import PairBatcher
 from .lists import RankingLists, load_lists
-from .model import FamilyEncoder, load_teacher
+from .model import FamilyEncoder, load_model
 from .precision import reduced_precision
 
 _WINDOW = 256
@@ -35,7 +35,7 @@ def score(
     pairs = PairBatcher(lists, device)
     for batch in pairs.encode(np.arange(len(lists.queries)), lists.documents, window=_WINDOW):
         with reduced_precision(device):
-            logits = encoder(batch.ids, batch.types)
+            logits = encoder(batch.ids, batch.types).logits
         for name, values in logits.items():
             scores[name][batch.places] = values.cpu().numpy()
     return {name: values.reshape(lists.documents.shape) for name, values in scores.items()}
@@ -60,7 +60,7 @@ def main() -> None:
     lists = load_lists(arguments.lists)
     print(json.dumps({"model": "the lists' own scores", **rank_quality(lists.teacher)}))
     for folder in arguments.models:
-        scores = score(load_teacher(folder), lists, device="cpu")["teacher"]
+        scores = score(load_model(folder, "it"), lists, device="cpu")["it"]
         print(json.dumps({"model": str(folder), **rank_quality(scores)}), flush=True)
 
 

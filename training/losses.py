@@ -8,6 +8,9 @@ from torch.nn import functional
 
 from .recipe import TrainSettings
 
+_NEVER = -1e4
+"""A logit whose probability is 0, and which has a gradient, which minus infinity has not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Targets:
@@ -20,19 +23,36 @@ class Targets:
 
 
 def family_loss(logits: dict[str, Tensor], targets: Targets, settings: TrainSettings) -> Tensor:
-    """Sum the losses of all exits; each but the deepest also follows the deepest.
+    """Sum the losses of all models; each but the deepest also follows the deepest.
 
     Args:
-        logits: Of each exit, the deepest last, each of shape (lists, documents).
+        logits: Of each model, the deepest last, each of shape (lists, documents).
         targets: What to rank like.
         settings: Weights of the parts.
     """
     *shallow, deepest = logits.values()
     loss = _loss(deepest, targets, settings)
-    for exit_logits in shallow:
-        loss = loss + _loss(exit_logits, targets, settings)
-        loss = loss + _divergence(exit_logits, deepest.detach())
+    for own in shallow:
+        loss = loss + _loss(own, targets, settings)
+        loss = loss + settings.follow_weight * _divergence(own, deepest.detach())
     return loss
+
+
+def state_distance(found: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+    """Compare hidden states, as TinyBERT does (Jiao et al., 2020).
+
+    Args:
+        found: Of a shallow model, shape (pairs, tokens, width).
+        wanted: Of the deepest one, of the same shape.
+        mask: bool, shape (pairs, tokens): which tokens are some.
+
+    Returns:
+        The sum over tokens of the squared distance of their states, when these are normalized so
+        that two that have nothing in common are at 2; shape ().
+    """
+    width = found.shape[-1:]
+    found, wanted = (functional.layer_norm(part.float(), width) for part in (found, wanted))
+    return ((found - wanted).square().mean(-1) * mask).sum()
 
 
 def _loss(logits: Tensor, targets: Targets, settings: TrainSettings) -> Tensor:
@@ -47,23 +67,21 @@ def _of_answers(logits: Tensor, is_own: Tensor) -> Tensor:
     The negative logarithm of what the softmax gives to all of them together, as Clark and Gardner
     sum over answers (Simple and Effective Multi-Paragraph Reading Comprehension, 2018).
     """
-    has_own = is_own.any(1)
-    of_own = logits.masked_fill(~is_own, -torch.inf)[has_own].logsumexp(1)
-    return _mean(logits[has_own].logsumexp(1) - of_own)
+    of_own = logits.masked_fill(~is_own, _NEVER).logsumexp(1)
+    return _mean(logits.logsumexp(1) - of_own, is_own.any(1))
 
 
 def _of_probabilities(logits: Tensor, is_own: Tensor) -> Tensor:
     """Binary cross-entropy of the best own passage and of what is not own."""
-    has_own = is_own.any(1)
-    logits, is_own = logits[has_own], is_own[has_own]
-    best = logits.masked_fill(~is_own, -torch.inf).amax(1)
-    others = functional.softplus(logits[~is_own])
-    return _mean(torch.cat([functional.softplus(-best), others]))
+    has_own = is_own.any(1, keepdim=True)
+    best = logits.masked_fill(~is_own, _NEVER).amax(1, keepdim=True)
+    values = functional.softplus(torch.cat([-best, logits], dim=1))
+    return _mean(values, torch.cat([has_own, has_own & ~is_own], dim=1))
 
 
-def _mean(values: Tensor) -> Tensor:
-    """Give the mean; of nothing, 0."""
-    return values.sum() / max(1, len(values))
+def _mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Give the mean of those that count, of none 0, and do not wait for the device."""
+    return (values * counted).sum() / counted.sum().clamp(min=1)
 
 
 def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:

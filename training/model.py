@@ -1,9 +1,12 @@
-"""A cross-encoder that ends after several layers, so that one run trains a family.
+"""A cross-encoder that ends after several layers, so that one run trains several models.
 
 Each exit has a pooler and a classifier of its own and reads the first token, as
 ``BertForSequenceClassification`` does; cut off at an exit, the model is one of those.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +16,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 from transformers.models.bert.modeling_bert import BertLayer, BertPooler
 
 from .base import load_base
-from .recipe import ModelSettings
+from .recipe import EncoderSettings
 
 
 class _Head(nn.Module):
@@ -34,49 +37,73 @@ class _Head(nn.Module):
         return logits
 
 
+_ApplyLayer = Callable[[BertLayer, Tensor, Tensor, Tensor], Tensor]
+
+
+class NoStartError(Exception):
+    """A recipe goes on from a run that nobody named."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the recipe begins with {name} of the run before: say with --start where that wrote it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an encoder makes of pairs."""
+
+    logits: dict[str, Tensor]
+    """By the name of the exit, float32, each of shape (pairs,)."""
+    states: Tensor
+    """What goes into the last layer, shape (pairs, tokens, width)."""
+
+
 class FamilyEncoder(nn.Module):
     """Scores pairs at every exit."""
 
     def __init__(
-        self, base: BertModel, settings: ModelSettings, classifier: nn.Linear | None = None
+        self, base: BertModel, settings: EncoderSettings, classifier: nn.Linear | None = None
     ) -> None:
         super().__init__()
         self.exits = settings.exits
-        self.apply_layer = _apply
+        self.apply_layer: _ApplyLayer = _apply
         self.config: BertConfig = base.config
         self.embeddings = base.embeddings
         self.layers = base.encoder.layer[: settings.layers]
+        if settings.units is not None:
+            for layer in self.layers:
+                _narrow(cast("BertLayer", layer), settings.units)
+            self.config.intermediate_size = settings.units
         self.heads = nn.ModuleDict({name: _Head(base, classifier) for name in settings.exits})
         # They are 62 % of the weights, and the data shows only a part of the words.
         self.embeddings.word_embeddings.weight.requires_grad = False
         # What is fine-tuned for a few thousand steps only loses by it.
         self.eval()
 
-    def forward(self, ids: Tensor, types: Tensor) -> dict[str, Tensor]:
+    def forward(self, ids: Tensor, types: Tensor) -> Reading:
         """Score padded pairs.
 
         Args:
             ids: Token ids, shape (pairs, tokens), padded with 0.
             types: Segment of each token, of the same shape.
-
-        Returns:
-            Logits by the name of the exit, float32, each of shape (pairs,).
         """
         mask = (ids != 0)[:, None, None, :]
-        hidden = self.embeddings(input_ids=ids, token_type_ids=types)
+        states = hidden = self.embeddings(input_ids=ids, token_type_ids=types)
         logits: dict[str, Tensor] = {}
         ends = {after: name for name, after in self.exits.items()}
         for number, layer in enumerate(self.layers, 1):
-            # Behind the last layer nothing reads the other tokens.
-            asking = hidden[:, :1] if number == len(self.layers) else hidden
+            asking = hidden
+            if number == len(self.layers):  # behind which nothing reads the other tokens
+                states, asking = hidden, hidden[:, :1]
             hidden = self.apply_layer(cast("BertLayer", layer), asking, hidden, mask)
             if number in ends:
                 logits[ends[number]] = self.heads[ends[number]](hidden).float().squeeze(-1)
-        return logits
+        return Reading(logits, states)
 
     def compile_layers(self) -> None:
         """Have torch fuse what a layer does: half a minute, then steps of two thirds the time."""
-        self.apply_layer = torch.compile(_apply, dynamic=True)
+        self.apply_layer = _compile_once()
 
     def member(self, name: str) -> BertForSequenceClassification:
         """Give the model that ends at an exit."""
@@ -99,25 +126,53 @@ class FamilyEncoder(nn.Module):
         return model
 
 
-def load_family(settings: ModelSettings, start: Path | None) -> FamilyEncoder:
-    """Begin with the base, or with a model that ``save_member`` wrote."""
-    if start is None:
+def load_encoder(settings: EncoderSettings, folder: Path | None) -> FamilyEncoder:
+    """Begin with the base, or with a model out of the folder of the run before.
+
+    Raises:
+        NoStartError: the encoder begins with a model, and no folder is given.
+    """
+    if settings.start is None:
         return FamilyEncoder(load_base(), settings)
-    model = BertForSequenceClassification.from_pretrained(start, dtype=torch.float32)
+    if folder is None:
+        raise NoStartError(settings.start)
+    model = _load(folder / settings.start)
     return FamilyEncoder(model.bert, settings, model.classifier)
 
 
-def load_teacher(folder: Path) -> FamilyEncoder:
-    """Load a cross-encoder with one exit, behind its last layer."""
-    model = BertForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+def load_model(folder: Path, name: str) -> FamilyEncoder:
+    """Load a model that ``save_member`` wrote, as an encoder that ends behind its last layer."""
+    model = _load(folder)
     depth = model.config.num_hidden_layers
-    settings = ModelSettings(layers=depth, exits={"teacher": depth})
+    settings = EncoderSettings(layers=depth, exits={name: depth})
     return FamilyEncoder(model.bert, settings, model.classifier)
+
+
+def _load(folder: Path) -> BertForSequenceClassification:
+    model: BertForSequenceClassification = BertForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32
+    )
+    return model
+
+
+@torch.no_grad()
+def _narrow(layer: BertLayer, units: int) -> None:
+    """Keep the units of a feed-forward network whose weights are largest."""
+    inner, outer = layer.intermediate.dense, layer.output.dense
+    kept = (inner.weight.norm(dim=1) * outer.weight.norm(dim=0)).topk(units).indices.sort().values
+    inner.weight, inner.bias = nn.Parameter(inner.weight[kept]), nn.Parameter(inner.bias[kept])
+    outer.weight = nn.Parameter(outer.weight[:, kept])
+    inner.out_features = outer.in_features = units
 
 
 def save_member(model: BertForSequenceClassification, folder: Path) -> None:
     """Write configuration and weights, these as fp16 safetensors; the tokenizer is the base's."""
     model.half().save_pretrained(folder)
+
+
+@cache
+def _compile_once() -> _ApplyLayer:
+    return cast("_ApplyLayer", torch.compile(_apply, dynamic=True))
 
 
 def _apply(layer: BertLayer, asking: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ _STOP_WORDS = frozenset(
 )
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _SENTENCE_WORDS = range(7, 31)
+_SEARCH_WORDS = range(2, 7)
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -117,8 +118,7 @@ def _as_typed(query: str, recipe: ListRecipe) -> str:
     """Turn some questions into the keywords that a person would type instead."""
     if not _QUESTION.match(query) or _order(query, 0) % 1000 >= recipe.keyword_share * 1000:
         return query
-    words = re.findall(r"[\w'.-]*\w", query)
-    keywords = [word for word in words if word.lower() not in _STOP_WORDS]
+    keywords = _keywords(query)
     return " ".join(keywords) if len(keywords) > 1 else query
 
 
@@ -131,6 +131,23 @@ def _sentences(
             for sentence in _SENTENCE.split(text)
             if len(sentence.split()) in _SENTENCE_WORDS
         ]
-        if sentences:
-            chosen = sentences[_order(text, recipe.seed) % len(sentences)]
-            yield TrainingQuery(chosen, name, places[text], is_answered=False)
+        first = _order(text, recipe.seed) % max(1, len(sentences))
+        for sentence in (sentences[first:] + sentences[:first])[: recipe.sentences_each]:
+            query = _as_searched(sentence, recipe)
+            yield TrainingQuery(query, name, places[text], is_answered=False)
+
+
+def _as_searched(sentence: str, recipe: ListRecipe) -> str:
+    """Turn some sentences into a few of their words that stand together, as people search."""
+    order = _order(sentence, recipe.seed)
+    keywords = _keywords(sentence)
+    if order % 1000 >= recipe.sentence_keyword_share * 1000 or len(keywords) < _SEARCH_WORDS[0]:
+        return sentence
+    count = _SEARCH_WORDS[order // 1000 % len(_SEARCH_WORDS)]
+    start = order // 10000 % max(1, len(keywords) - count + 1)
+    return " ".join(keywords[start : start + count])
+
+
+def _keywords(text: str) -> list[str]:
+    words = re.findall(r"[\w'.-]*\w", text)
+    return [word for word in words if word.lower() not in _STOP_WORDS]

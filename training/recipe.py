@@ -18,30 +18,36 @@ class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bm25_scale: float
 
 
-class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is kept of the model that the run begins with, and which models it makes."""
+class EncoderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept of the model that an encoder begins with, and which models it becomes."""
 
     layers: int
     """The first ones, which are kept."""
     exits: dict[str, int]
     """After how many of these each model ends, the deepest last."""
+    start: str | None = None
+    """Which model of the run before it begins with; without one, the base."""
+    units: int | None = None
+    """How many of a feed-forward network's units are kept; without a number, all."""
 
 
 class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The optimisation; ``family.yaml`` explains each."""
+    """The optimisation; ``first.yaml`` explains each."""
 
     steps: int
     lists_in_step: int
     documents: int
+    own: list[int]
     learning_rate: float
     warmup: float
     window: int
     late_window: int
     late_share: float
     temperature: float
-    teacher_share: float
     label_weight: float
     probability_weight: float
+    follow_weight: float
+    state_weight: float
     averaging: float
 
 
@@ -51,7 +57,9 @@ class ListRecipe(msgspec.Struct, frozen=True):
     seed: int
     pairs: dict[str, int]
     sentences: dict[str, int]
+    sentences_each: int
     keyword_share: float
+    sentence_keyword_share: float
     unlabelled_share: float
     passage_words: list[list[int]]
     lists: ListSettings
@@ -61,7 +69,8 @@ class ModelRecipe(msgspec.Struct, frozen=True):
     """Everything that the models depend on, beside the lists."""
 
     seed: int
-    model: ModelSettings
+    encoders: list[EncoderSettings]
+    """Of one family, trained on the same pairs at the same time; the deepest last."""
     train: TrainSettings
 
 

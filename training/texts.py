@@ -49,6 +49,11 @@ class Texts:
         return Texts.of([self[place] for place in places.tolist()])
 
 
+def send(values: NDArray[np.generic], device: str | torch.device) -> Tensor:
+    """Copy values to a device without waiting until it has done what it was given before."""
+    return torch.from_numpy(values).to(device, non_blocking=True)
+
+
 class DeviceTexts:
     """Texts whose tokens lie on a device."""
 
@@ -68,5 +73,5 @@ class DeviceTexts:
         Returns:
             int64, shape (texts, tokens).
         """
-        starts = torch.from_numpy(self._starts[places]).to(steps.device)
+        starts = send(self._starts[places], steps.device)
         return self._ids[(starts[:, None] + steps).clamp(0, len(self._ids) - 1)].long()

@@ -20,9 +20,9 @@ from training.texts import Texts
 
 pytestmark = pytest.mark.torch
 
-FAMILY = read_list_recipe(Path("training/family.yaml"))
+FIRST = read_list_recipe(Path("training/first.yaml"))
 RECIPE = replace(
-    FAMILY, pairs={"a": 200, "b": 10}, sentences={"a": 5}, keyword_share=0.5, unlabelled_share=0.0
+    FIRST, pairs={"a": 200, "b": 10}, sentences={"a": 5}, keyword_share=0.5, unlabelled_share=0.0
 )
 
 
@@ -65,6 +65,33 @@ def test_some_questions_become_keywords(folder: Path) -> None:
         text.split()[:2] in (["number", text.split()[1]], text.split()[:2]) for text in keywords
     )
     assert not any("?" in text for text in keywords)
+
+
+def test_sentences_and_a_few_of_their_words_are_queries_that_nobody_labelled(
+    tmp_path: Path,
+) -> None:
+    sentences = [
+        f"Honest cooks of town {number} bake brown bread before the sun rises"
+        for number in range(9)
+    ]
+    with gzip.open(tmp_path / "a.jsonl.gz", "wt") as lines:
+        for number in range(60):
+            text = " ".join(f"{sentence} again {number}." for sentence in sentences)
+            lines.write(json.dumps({"query": f"Bread {number}?", "positive": text}) + "\n")
+    recipe = replace(
+        RECIPE, pairs={"a": 60}, sentences={"a": 40}, sentences_each=3, sentence_keyword_share=0.5
+    )
+    pairs = read_pairs(tmp_path, recipe)
+    found = [query for query in pairs.training if not query.text.startswith("Bread")]
+    assert len(found) == 120
+    assert not any(query.is_answered for query in found)
+    whole = [query for query in found if query.text.startswith("Honest cooks of town")]
+    assert 30 < len({query.text for query in whole}) == len(whole) < 90
+    for query in found:
+        assert query.document is not None
+        words = [word.rstrip(".") for word in pairs.documents[query.document].split()]
+        assert set(query.text.split()) <= set(words)
+        assert query in whole or (2 <= len(query.text.split()) <= 6 and "the" not in query.text)
 
 
 def test_some_known_answers_are_not_used(folder: Path) -> None:

@@ -12,29 +12,25 @@ from training.batches import PairBatcher
 from training.development import rank_quality, score
 from training.lists import RankingLists, load_lists
 from training.losses import Targets, family_loss
-from training.model import FamilyEncoder, load_family, load_teacher, save_member
-from training.recipe import ModelSettings, read_model_recipe
-from training.texts import Texts
+from training.model import FamilyEncoder, NoStartError, load_encoder, load_model, save_member
+from training.recipe import EncoderSettings, read_model_recipe
 from training.train import OtherRunError, Trainer, draw_columns, fingerprint
 from transformers import BertModel
 
 pytestmark = pytest.mark.torch
 
-FAMILY = ModelSettings(layers=3, exits={"small": 1, "large": 3})
-SETTINGS = read_model_recipe(Path("training/family.yaml")).train
+FAMILY = EncoderSettings(layers=3, exits={"small": 1, "large": 3})
+SETTINGS = read_model_recipe(Path("training/second.yaml")).train
 
 
-def make_trainer(
-    base: BertModel,
-    lists: RankingLists,
-    teacher: FamilyEncoder | None = None,
-) -> Trainer:
+def make_trainer(base: BertModel, lists: RankingLists, **changed: float) -> Trainer:
     settings = struct_replace(
-        SETTINGS, steps=6, lists_in_step=4, documents=4, window=32, late_window=48
+        SETTINGS, steps=16, lists_in_step=4, documents=4, window=32, late_window=48, **changed
     )
     torch.manual_seed(1)
-    encoder = FamilyEncoder(deepcopy(base), FAMILY)
-    return Trainer(encoder, lists, settings, seed=3, teacher=teacher)
+    shallow = EncoderSettings(layers=2, units=20, exits={"tiny": 2})
+    encoders = [FamilyEncoder(deepcopy(base), encoder) for encoder in (shallow, FAMILY)]
+    return Trainer(encoders, lists, settings, seed=3)
 
 
 def test_each_exit_is_a_model_of_its_own(base: BertModel) -> None:
@@ -42,7 +38,7 @@ def test_each_exit_is_a_model_of_its_own(base: BertModel) -> None:
     ids = torch.randint(1, 300, (4, 20))
     ids[2:, 12:] = 0
     types = (torch.arange(20) > 6).long().expand(4, 20)
-    logits = encoder(ids, types)
+    logits = encoder(ids, types).logits
     for name, depth in FAMILY.exits.items():
         member = encoder.member(name)
         assert member.config.num_hidden_layers == depth
@@ -54,12 +50,34 @@ def test_each_exit_is_a_model_of_its_own(base: BertModel) -> None:
 
 def test_a_run_goes_on_from_a_model(base: BertModel, tmp_path: Path) -> None:
     member = FamilyEncoder(base, FAMILY).member("large")
-    save_member(member, tmp_path)
-    found = load_family(ModelSettings(layers=3, exits={"large": 3}), tmp_path)
+    save_member(member, tmp_path / "before")
+    settings = EncoderSettings(layers=3, exits={"large": 3}, start="before")
+    with pytest.raises(NoStartError, match="before of the run before: say with --start"):
+        load_encoder(settings, None)
+    found = load_encoder(settings, tmp_path)
     ids = torch.randint(1, 300, (4, 20))
     types = (torch.arange(20) > 6).long().expand(4, 20)
     wanted = member.float()(input_ids=ids, token_type_ids=types).logits
-    torch.testing.assert_close(found(ids, types)["large"], wanted.squeeze(-1), atol=1e-5, rtol=1e-5)
+    logits = found(ids, types).logits["large"]
+    torch.testing.assert_close(logits, wanted.squeeze(-1), atol=1e-5, rtol=1e-5)
+
+
+def test_narrow_layers_keep_the_units_that_do_most(base: BertModel, tmp_path: Path) -> None:
+    whole = FamilyEncoder(deepcopy(base), FAMILY)
+    for layer in whole.layers:
+        layer.output.dense.weight.data[:, 3] = 0
+        layer.output.dense.weight.data[:, 7] = 0
+    units = base.config.intermediate_size - 2
+    narrowed = EncoderSettings(layers=3, units=units, exits={"large": 3})
+    save_member(whole.member("large"), tmp_path / "whole")
+    narrow = load_encoder(struct_replace(narrowed, start="whole"), tmp_path)
+    save_member(narrow.member("large"), tmp_path / "narrow")
+    ids = torch.randint(1, 300, (4, 20))
+    types = (torch.arange(20) > 6).long().expand(4, 20)
+    wanted, found = (
+        load_model(tmp_path / name, "it")(ids, types).logits["it"] for name in ("whole", "narrow")
+    )
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_lists_come_back_as_they_were(lists: RankingLists, tmp_path: Path) -> None:
@@ -101,7 +119,7 @@ def test_a_draw_takes_the_best_own_passage_another_and_others() -> None:
     documents = np.arange(8000, dtype=np.int32).reshape(1000, 8)
     documents[500:, 1:3] = -1
     documents[750:, :3] = -1
-    columns = draw_columns(documents, own=3, count=5, seed=(1, 2))
+    columns = draw_columns(documents, own=3, own_taken=2, count=5, seed=(1, 2))
     assert all(len(set(row)) == 5 for row in columns.tolist())
     assert (np.take_along_axis(documents, columns, 1) >= 0).all()
     own = [sorted(column for column in row if column < 3) for row in columns.tolist()]
@@ -110,6 +128,15 @@ def test_a_draw_takes_the_best_own_passage_another_and_others() -> None:
     assert own[500:] == [[0]] * 250 + [[]] * 250
     others = np.bincount(columns[columns >= 3], minlength=8)[3:]
     assert others.min() > 0.8 * others.mean()
+
+
+def test_a_draw_may_take_all_own_passages_or_the_best_alone() -> None:
+    documents = np.arange(800, dtype=np.int32).reshape(100, 8)
+    documents[50:, 1:3] = -1
+    for own_taken, expected in ((3, [0, 1, 2]), (1, [0])):
+        columns = draw_columns(documents, own=3, own_taken=own_taken, count=4, seed=(1, 2))
+        own = [sorted(column for column in row if column < 3) for row in columns.tolist()]
+        assert own == [expected] * 50 + [[0]] * 50
 
 
 def test_which_own_passage_answers_is_left_to_the_model() -> None:
@@ -139,45 +166,66 @@ def test_a_run_learns_what_the_teacher_says(base: BertModel, lists: RankingLists
     is_own = torch.arange(6).expand(len(places), -1) < lists.own
     targets = Targets(torch.from_numpy(lists.teacher), is_own)
 
-    def loss() -> float:
-        logits = score(trainer.encoder, lists, device="cpu")
-        tensors = {name: torch.from_numpy(values) for name, values in logits.items()}
-        return family_loss(tensors, targets, SETTINGS).item()
+    def losses() -> list[float]:
+        return [
+            family_loss({name: torch.from_numpy(values)}, targets, SETTINGS).item()
+            for encoder in trainer.family.encoders
+            for name, values in score(encoder, lists, device="cpu").items()
+        ]
 
-    before = loss()
-    for _ in range(6):
+    before = losses()
+    for _ in range(16):
         trainer.advance()
-    assert loss() < before
+    assert all(after < first for after, first in zip(losses(), before, strict=True))
 
 
-def test_a_model_may_be_the_teacher(base: BertModel, lists: RankingLists, tmp_path: Path) -> None:
-    save_member(FamilyEncoder(base, FAMILY).member("large"), tmp_path)
-    teacher = load_teacher(tmp_path)
-    # So short that no window cuts them.
-    short = [lists.passages[place][:16] for place in range(len(lists.passages))]
-    lists = replace(lists, passages=Texts.of(short))
-    whole = replace(lists, documents=lists.documents.clip(min=0))
-    with_its_scores = replace(lists, teacher=score(teacher, whole, device="cpu")["teacher"])
-    loss = make_trainer(base, lists, teacher).advance().item()
-    assert loss == pytest.approx(make_trainer(base, with_its_scores).advance().item(), rel=1e-3)
-    assert loss != pytest.approx(make_trainer(base, lists).advance().item(), rel=0.1)
+def test_shallow_models_follow_the_deepest_which_does_not_follow_them() -> None:
+    deep = torch.tensor([[3.0, 0.0, 1.0]], requires_grad=True)
+    shallow = torch.tensor([[0.0, 3.0, 1.0]], requires_grad=True)
+    targets = Targets(deep.detach().clone(), torch.zeros(1, 3, dtype=torch.bool))
+    settings = struct_replace(SETTINGS, follow_weight=2.0)
+    whole = family_loss({"shallow": shallow, "deep": deep}, targets, settings)
+    alone = family_loss({"shallow": shallow}, targets, settings)
+    assert whole.item() == pytest.approx(3 * alone.item())
+    whole.backward()
+    assert deep.grad is not None
+    assert deep.grad.abs().max() < 1e-6
+    assert shallow.grad is not None
+    assert shallow.grad.abs().max() > 0.1
+
+
+def test_states_of_shallow_models_are_drawn_to_those_of_the_deepest(
+    base: BertModel, lists: RankingLists
+) -> None:
+    alone, drawn = (make_trainer(base, lists, state_weight=weight) for weight in (0.0, 50.0))
+    for trainer in (alone, drawn):
+        for _ in range(16):
+            trainer.advance()
+    ids = torch.randint(1, 300, (4, 20))
+    types = (torch.arange(20) > 6).long().expand(4, 20)
+
+    def distance(trainer: Trainer) -> float:
+        readings = [encoder(ids, types) for encoder in trainer.family.encoders]
+        return trainer.family.distance(readings, ids != 0).item()
+
+    assert distance(drawn) < 0.9 * distance(alone)
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
     base: BertModel, lists: RankingLists, tmp_path: Path
 ) -> None:
     whole, first = make_trainer(base, lists), make_trainer(base, lists)
-    for _ in range(6):
+    for _ in range(16):
         whole.advance()
-    for _ in range(4):  # in the middle of the second pass over the lists
+    for _ in range(10):  # in the middle of the second pass over the lists
         first.advance()
     first.save(tmp_path / "checkpoint.pt", run="one")
     second = make_trainer(base, lists)
     second.load(tmp_path / "checkpoint.pt", run="one")
-    for _ in range(2):
+    for _ in range(6):
         second.advance()
-    for trainer in (second.encoder, second.average):
-        other = whole.encoder if trainer is second.encoder else whole.average
+    for trainer in (second.family, second.average):
+        other = whole.family if trainer is second.family else whole.average
         for one, two in zip(trainer.parameters(), other.parameters(), strict=True):
             torch.testing.assert_close(one, two, atol=0, rtol=0)
 
