@@ -33,7 +33,6 @@ KNOWN_FAILURES = frozenset(
         "landlord wants to enter my flat without telling me",
         "do I need a visa for a short layover in tokyo",
         "I was charged twice for my subscription this month",
-        "printer shows offline although it is switched on",
     }
 )
 """Queries that the shipped model gets wrong; its card lists them."""

@@ -15,7 +15,7 @@ from ranklet.evaluation.metrics import measure_run, parse_metrics
 
 from .batches import PairBatcher
 from .lists import RankingLists, load_lists
-from .model import FamilyEncoder, load_model
+from .model import CrossEncoder, load_model
 from .precision import reduced_precision
 
 _WINDOW = 256
@@ -24,7 +24,7 @@ _METRICS = "nDCG@10,RR"
 
 @torch.inference_mode()
 def score(
-    encoder: FamilyEncoder, lists: RankingLists, *, device: str
+    encoder: CrossEncoder, lists: RankingLists, *, device: str
 ) -> dict[str, NDArray[np.float32]]:
     """Score all lists.
 

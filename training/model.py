@@ -59,7 +59,7 @@ class Reading:
     """What goes into the last layer, shape (pairs, tokens, width)."""
 
 
-class FamilyEncoder(nn.Module):
+class CrossEncoder(nn.Module):
     """Scores pairs at every exit."""
 
     def __init__(
@@ -126,26 +126,26 @@ class FamilyEncoder(nn.Module):
         return model
 
 
-def load_encoder(settings: EncoderSettings, folder: Path | None) -> FamilyEncoder:
+def load_encoder(settings: EncoderSettings, folder: Path | None) -> CrossEncoder:
     """Begin with the base, or with a model out of the folder of the run before.
 
     Raises:
         NoStartError: the encoder begins with a model, and no folder is given.
     """
     if settings.start is None:
-        return FamilyEncoder(load_base(), settings)
+        return CrossEncoder(load_base(), settings)
     if folder is None:
         raise NoStartError(settings.start)
     model = _load(folder / settings.start)
-    return FamilyEncoder(model.bert, settings, model.classifier)
+    return CrossEncoder(model.bert, settings, model.classifier)
 
 
-def load_model(folder: Path, name: str) -> FamilyEncoder:
+def load_model(folder: Path, name: str) -> CrossEncoder:
     """Load a model that ``save_member`` wrote, as an encoder that ends behind its last layer."""
     model = _load(folder)
     depth = model.config.num_hidden_layers
     settings = EncoderSettings(layers=depth, exits={name: depth})
-    return FamilyEncoder(model.bert, settings, model.classifier)
+    return CrossEncoder(model.bert, settings, model.classifier)
 
 
 def _load(folder: Path) -> BertForSequenceClassification:

@@ -12,9 +12,10 @@ from training.batches import PairBatcher
 from training.development import rank_quality, score
 from training.lists import RankingLists, load_lists
 from training.losses import Targets, family_loss
-from training.model import FamilyEncoder, NoStartError, load_encoder, load_model, save_member
+from training.model import CrossEncoder, NoStartError, load_encoder, load_model, save_member
 from training.recipe import EncoderSettings, read_model_recipe
-from training.train import OtherRunError, Trainer, draw_columns, fingerprint
+from training.train import fingerprint
+from training.trainer import OtherRunError, Trainer, draw_columns
 from transformers import BertModel
 
 pytestmark = pytest.mark.torch
@@ -29,12 +30,12 @@ def make_trainer(base: BertModel, lists: RankingLists, **changed: float) -> Trai
     )
     torch.manual_seed(1)
     shallow = EncoderSettings(layers=2, units=20, exits={"tiny": 2})
-    encoders = [FamilyEncoder(deepcopy(base), encoder) for encoder in (shallow, FAMILY)]
+    encoders = [CrossEncoder(deepcopy(base), encoder) for encoder in (shallow, FAMILY)]
     return Trainer(encoders, lists, settings, seed=3)
 
 
 def test_each_exit_is_a_model_of_its_own(base: BertModel) -> None:
-    encoder = FamilyEncoder(base, FAMILY)
+    encoder = CrossEncoder(base, FAMILY)
     ids = torch.randint(1, 300, (4, 20))
     ids[2:, 12:] = 0
     types = (torch.arange(20) > 6).long().expand(4, 20)
@@ -49,7 +50,7 @@ def test_each_exit_is_a_model_of_its_own(base: BertModel) -> None:
 
 
 def test_a_run_goes_on_from_a_model(base: BertModel, tmp_path: Path) -> None:
-    member = FamilyEncoder(base, FAMILY).member("large")
+    member = CrossEncoder(base, FAMILY).member("large")
     save_member(member, tmp_path / "before")
     settings = EncoderSettings(layers=3, exits={"large": 3}, start="before")
     with pytest.raises(NoStartError, match="before of the run before: say with --start"):
@@ -63,10 +64,10 @@ def test_a_run_goes_on_from_a_model(base: BertModel, tmp_path: Path) -> None:
 
 
 def test_narrow_layers_keep_the_units_that_do_most(base: BertModel, tmp_path: Path) -> None:
-    whole = FamilyEncoder(deepcopy(base), FAMILY)
-    for layer in whole.layers:
-        layer.output.dense.weight.data[:, 3] = 0
-        layer.output.dense.weight.data[:, 7] = 0
+    whole = CrossEncoder(deepcopy(base), FAMILY)
+    for name, weight in whole.named_parameters():
+        if name.endswith("output.dense.weight") and "attention" not in name:
+            weight.data[:, [3, 7]] = 0
     units = base.config.intermediate_size - 2
     narrowed = EncoderSettings(layers=3, units=units, exits={"large": 3})
     save_member(whole.member("large"), tmp_path / "whole")

@@ -1,0 +1,206 @@
+"""A run of training: its steps, its state, and which documents a step takes."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from .batches import PairBatcher
+from .family import Family
+from .lists import RankingLists
+from .losses import Targets, family_loss
+from .model import CrossEncoder
+from .precision import reduced_precision
+from .recipe import TrainSettings
+from .texts import send
+
+_Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
+
+_STEPS_TO_AVERAGE = 8
+"""Of the weights, which makes a GPU wait."""
+
+
+class OtherRunError(Exception):
+    """A checkpoint does not belong to this run."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is of a run with other settings, lists or models: remove it to begin anew, "
+            "or give this run another --output"
+        )
+
+
+class Trainer:
+    """The state of a run: weights, their average, the optimiser, the step.
+
+    It runs where the encoders are.
+    """
+
+    def __init__(
+        self,
+        encoders: Sequence[CrossEncoder],
+        lists: RankingLists,
+        settings: TrainSettings,
+        *,
+        seed: int,
+    ) -> None:
+        self.device = next(encoders[0].parameters()).device.type
+        self.family = Family(encoders).to(self.device)
+        self.step = 0
+        self.steps = settings.steps
+        self._lists = lists
+        self._pairs = PairBatcher(lists, self.device)
+        self._settings = settings
+        self._seed = seed
+        self._order: NDArray[np.int64] | None = None
+        trained = [weight for weight in self.family.parameters() if weight.requires_grad]
+        self._optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.01)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer,
+            settings.learning_rate,
+            total_steps=settings.steps,
+            pct_start=settings.warmup,
+            anneal_strategy="linear",
+        )
+        decay = settings.averaging**_STEPS_TO_AVERAGE
+        average = cast("_Average", get_ema_multi_avg_fn(decay))
+        self.average = AveragedModel(self.family, multi_avg_fn=average)
+        if self.device == "cuda":  # behind the copy, which only measures and needs not be fast
+            for encoder in encoders:
+                encoder.compile_layers()
+
+    def advance(self) -> Tensor:
+        """Do one step.
+
+        Returns:
+            The loss, shape (), on the device: to ask for its value is to wait for it.
+        """
+        rows = self._chosen()
+        columns = draw_columns(
+            self._lists.documents[rows],
+            own=self._lists.own,
+            own_taken=self._settings.own[self.step % len(self._settings.own)],
+            count=self._settings.documents,
+            seed=(self._seed, self.step),
+        )
+        documents = np.take_along_axis(self._lists.documents[rows], columns, 1)
+        teacher = np.take_along_axis(self._lists.teacher[rows], columns, 1)
+        targets = Targets(send(teacher, self.device), send(columns < self._lists.own, self.device))
+        logits, distance = self._read(rows, documents)
+        loss = family_loss(logits, targets, self._settings)
+        loss = loss + self._settings.state_weight * distance
+        self._optimizer.zero_grad()
+        loss.backward()
+        for encoder in self.family.encoders:
+            torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+        self._optimizer.step()
+        self._schedule.step()
+        self.step += 1
+        if self.step % _STEPS_TO_AVERAGE == 0:
+            self.average.update_parameters(self.family)
+        return loss.detach()
+
+    @property
+    def averaged(self) -> Sequence[CrossEncoder]:
+        """The encoders with the average of the weights over the steps."""
+        return cast("Family", self.average.module).encoders
+
+    def save(self, path: Path, *, run: str) -> None:
+        """Write the state, as a whole or not at all; ``run`` says whose, see ``fingerprint``."""
+        state = {
+            "run": run,
+            "step": self.step,
+            "family": self.family.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+        }
+        new = path.with_suffix(".new")
+        torch.save(state, new)
+        new.replace(path)
+
+    def load(self, path: Path, *, run: str) -> None:
+        """Go on from where ``save`` was called by the same run.
+
+        Raises:
+            OtherRunError: that was another run.
+        """
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state.get("run") != run:
+            raise OtherRunError(path)
+        self.step = state["step"]
+        self.family.load_state_dict(state["family"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+
+    def _chosen(self) -> NDArray[np.int64]:
+        """Choose this step's lists: a pass over all in an order of its own, then the next."""
+        size = self._settings.lists_in_step
+        count = len(self._lists.queries)
+        epoch, batch = divmod(self.step, count // size)
+        if self._order is None or batch == 0:
+            self._order = np.random.default_rng((self._seed, epoch)).permutation(count)
+        return self._order[batch * size : (batch + 1) * size]
+
+    def _read(
+        self, rows: NDArray[np.int64], documents: NDArray[np.int32]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Give logits, each of the shape of ``documents``, and the distance of a token's states."""
+        parts: list[dict[str, Tensor]] = []
+        places: list[NDArray[np.int64]] = []
+        distances: list[Tensor] = []
+        tokens: list[Tensor] = []
+        for batch in self._pairs.encode(rows, documents, window=self._window()):
+            mask = batch.ids != 0
+            with reduced_precision(self.device):
+                readings = [encoder(batch.ids, batch.types) for encoder in self.family.encoders]
+                distances.append(self.family.distance(readings, mask))
+            parts.append({name: one for part in readings for name, one in part.logits.items()})
+            places.append(batch.places)
+            tokens.append(mask.sum())
+        back = send(np.argsort(np.concatenate(places)), self.device)
+        logits = {
+            name: torch.cat([part[name] for part in parts])[back].reshape(documents.shape)
+            for name in parts[0]
+        }
+        return logits, torch.stack(distances).sum() / torch.stack(tokens).sum()
+
+    def _window(self) -> int:
+        is_late = self.step >= (1 - self._settings.late_share) * self._settings.steps
+        return (
+            self._settings.late_window if is_late and self.step % 4 == 0 else self._settings.window
+        )
+
+
+def draw_columns(
+    documents: NDArray[np.int32],
+    *,
+    own: int,
+    own_taken: int,
+    count: int,
+    seed: tuple[int, int],
+) -> NDArray[np.int64]:
+    """Draw a step's part of each list: the best own passage, other own ones, and some others.
+
+    Args:
+        documents: Places of passages, shape (lists, passages), -1 where there is none.
+        own: How many of the first ones are own or missing, the best in front.
+        own_taken: How many of these to draw at most.
+        count: How many to draw of each list.
+        seed: What the draw depends on.
+
+    Returns:
+        Columns of ``documents``, shape (lists, count).
+    """
+    keys = np.where(documents < 0, -1, np.random.default_rng(seed).random(documents.shape))
+    seconds = keys[:, 1:own]
+    least = np.sort(seconds, axis=1)[:, -own_taken + 1 or own :]
+    seconds[seconds < least.min(axis=1, keepdims=True, initial=2)] = -1
+    keys[:, :own] += 2 * (keys[:, :own] >= 0)  # these before any other
+    return np.argsort(-keys, axis=1, kind="stable")[:, :count]
