@@ -159,7 +159,8 @@ def _load(folder: Path) -> BertForSequenceClassification:
 def _narrow(layer: BertLayer, units: int) -> None:
     """Keep the units of a feed-forward network whose weights are largest."""
     inner, outer = layer.intermediate.dense, layer.output.dense
-    kept = (inner.weight.norm(dim=1) * outer.weight.norm(dim=0)).topk(units).indices.sort().values
+    sizes = inner.weight.square().sum(1) * outer.weight.square().sum(0)
+    kept = sizes.topk(units).indices.sort().values
     inner.weight, inner.bias = nn.Parameter(inner.weight[kept]), nn.Parameter(inner.bias[kept])
     outer.weight = nn.Parameter(outer.weight[:, kept])
     inner.out_features = outer.in_features = units
