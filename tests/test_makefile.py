@@ -18,13 +18,15 @@ def make(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_training_without_data_is_told_before_anything_is_installed(tmp_path: Path) -> None:
-    lists, environment = tmp_path / "training.npz", tmp_path / "venv"
+    lists, environment = tmp_path / "lists", tmp_path / "venv"
     # With a python that does nothing, an installation would fail at once.
     variables = (f"LISTS={lists}", f"VENV={environment}", "PYTHON=false", "TRAIN_DATA=")
     result = make("train", *variables)
     assert result.returncode != 0
     assert "Say where the pairs are: make train TRAIN_DATA=<folder>" in result.stdout
-    lists.touch()  # lists that are made already need no data
+    for run in ("first", "second"):  # lists that are made already need no data
+        (lists / run).mkdir(parents=True)
+        (lists / run / "training.npz").touch()
     result = make("train", *variables)
     assert "Say where the pairs are" not in result.stdout
 
