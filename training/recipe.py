@@ -1,8 +1,10 @@
 """The settings of a run, read from one of the YAML files beside."""
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 
 class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +39,7 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: int
     lists_in_step: int
     documents: int
-    own: list[int]
+    own: Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=1)]
     learning_rate: float
     warmup: float
     window: int
@@ -69,7 +71,7 @@ class ModelRecipe(msgspec.Struct, frozen=True):
     """Everything that the models depend on, beside the lists."""
 
     seed: int
-    encoders: list[EncoderSettings]
+    encoders: Annotated[list[EncoderSettings], Meta(min_length=1)]
     """Of one family, trained on the same pairs at the same time; the deepest last."""
     train: TrainSettings
 

@@ -81,12 +81,9 @@ def fingerprint(files: Sequence[Path]) -> str:
 
 def _load_encoders(recipe: ModelRecipe, start: Path | None, device: str) -> list[CrossEncoder]:
     try:
-        encoders = [load_encoder(settings, start) for settings in recipe.encoders]
+        return [load_encoder(settings, start).to(device) for settings in recipe.encoders]
     except NoStartError as error:
         sys.exit(str(error))
-    for encoder in encoders:
-        encoder.to(device)
-    return encoders
 
 
 def _train(trainer: Trainer, development: RankingLists, checkpoint: Path, run: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from msgspec import ValidationError
 from msgspec.structs import replace as struct_replace
 from training.batches import PairBatcher
 from training.development import rank_quality, score
@@ -251,6 +252,18 @@ def test_a_run_is_another_when_any_of_its_files_changed(tmp_path: Path) -> None:
         path.write_text("as it was")
     assert fingerprint(files) in names
     assert len(names) == 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "changed"), [("own: [2, 2, 4, 2]", "own: []"), ("own: [2, 2, 4, 2]", "own: [0]")]
+)
+def test_a_recipe_that_draws_no_own_passage_is_refused(
+    tmp_path: Path, setting: str, changed: str
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(Path("training/third.yaml").read_text().replace(setting, changed))
+    with pytest.raises(ValidationError, match=r"\$\.train\.own"):
+        read_model_recipe(recipe)
 
 
 def test_quality_counts_where_the_answer_stands() -> None:
