@@ -31,16 +31,19 @@ def main() -> None:
         stdout=subprocess.PIPE,
     )
     report = json.loads(found.stdout)
-    if "RANKLET_DATA" in os.environ:  # where the collections lie is the machine's own affair
-        command = report["environment"]["command"]
-        data = os.environ["RANKLET_DATA"]
-        report["environment"]["command"] = command.replace(data, "$RANKLET_DATA")
+    report["environment"]["command"] = name_data_folder(report["environment"]["command"])
     report["development"] = {model.name: _development(model) for model in arguments.models}
     if arguments.output is not None:
         arguments.output.write_text(json.dumps(report, indent=1) + "\n")
     with LOOKS.open("a") as looks:
         looks.write(json.dumps(_look(report, arguments.note)) + "\n")
     print(f"written down in {LOOKS}")
+
+
+def name_data_folder(command: str) -> str:
+    """Put the variable for the folder of data: where it lies is the machine's own affair."""
+    data = os.environ.get("RANKLET_DATA")
+    return command.replace(data, "$RANKLET_DATA") if data else command
 
 
 def _parser() -> argparse.ArgumentParser:
