@@ -73,9 +73,9 @@ RawScores = Annotated[
 RankFields = Annotated[
     list[str] | None,
     Meta(
-        description="The fields of document objects that are read, in this order and each on a "
-        "line of its own; what is not a string is read as JSON. Where a document has none of "
-        'them, its "text" is read.'
+        description="The fields of document objects that are read, in this order, each once and "
+        "on a line of its own; what is not a string is read as JSON. Where a document has none "
+        'of them, its "text" is read.'
     ),
 ]
 PairTokens = Annotated[
@@ -172,25 +172,25 @@ def read_texts(
     Args:
         documents: As they came.
         field: What they are called on the wire.
-        rank_fields: The fields of objects to read, in order; "text" where None or empty.
+        rank_fields: The fields of objects to read, in order and each once; "text" where None or
+            empty.
 
     Raises:
         FieldError: a document has no text.
         MalformedBodyError: a field to read is nested too deeply.
     """
+    names = tuple(dict.fromkeys(rank_fields or ()))  # repeated, one would multiply a document
     return [
-        read_text(document, field=f"{field}[{index}]", rank_fields=rank_fields)
+        read_text(document, field=f"{field}[{index}]", rank_fields=names)
         for index, document in enumerate(as_list(documents))
     ]
 
 
-def read_text(
-    value: str | dict[str, Raw], *, field: str, rank_fields: Sequence[str] | None = None
-) -> str:
+def read_text(value: str | dict[str, Raw], *, field: str, rank_fields: Sequence[str] = ()) -> str:
     """Give the text of a string or an object, as ``read_texts`` does."""
     if isinstance(value, str):
         return value
-    parts = [value[name] for name in rank_fields or () if value.get(name, NULL) != NULL]
+    parts = [value[name] for name in rank_fields if value.get(name, NULL) != NULL]
     if parts:
         return "\n".join(map(_spelled, parts))
     text = value.get("text", NULL)

@@ -67,6 +67,17 @@ class TestUnion:
         document = next(r["document"] for r in answer["results"] if r["index"] == 0)
         assert document == {"text": "paris\n1", "title": "paris", "body": "capital", "year": 1}
 
+    @pytest.mark.parametrize(
+        ("path", "field"),
+        [("/v1/rerank", "documents"), ("/reranking", "documents"), ("/v1/reranking", "input")],
+    )
+    def test_a_rank_field_is_read_once(self, ask: Ask, path: str, field: str) -> None:
+        """Repeated two hundred times, one would make a megabyte two hundred of them."""
+        document = {"title": "paris", "year": 1}
+        names = ["title", "year"] * 100
+        answer = ask(path, query=QUERY, rank_fields=names, **{field: [document]})
+        assert answer["usage"] == ask(path, query=QUERY, **{field: ["paris\n1"]})["usage"]
+
     def test_without_any_rank_field_the_text_is_read(self, ask: Ask) -> None:
         documents = [{"text": "paris", "title": None}, "paris"]
         scores = scores_of(
