@@ -76,6 +76,7 @@ class _Request:
         self._times = StageTimes()
         self._cached = 0
         self._unscored = len(places)
+        self._is_answered = False
         self._lock = threading.Lock()
 
     def open_lanes(self, scorer: Scorer, workers: int, queue: "_Queue") -> Iterator[None]:
@@ -133,14 +134,22 @@ class _Request:
             pairs=len(self._documents) - self._cached,
             cached=self._cached,
         )
-        if self.future.set_running_or_notify_cancel():
+        if self._may_answer():
             self.future.set_result(scores)
 
     def fail(self, error: BaseException) -> None:
         """Give up: the caller gets ``error`` unless it has an answer already or has left."""
+        if self._may_answer():
+            self.future.set_exception(error)
+
+    def _may_answer(self) -> bool:
+        """Let one of the lanes answer, unless the caller has left.
+
+        It answers after the lock is free: a callback of the caller's may take its time.
+        """
         with self._lock:
-            if not self.future.done() and self.future.set_running_or_notify_cancel():
-                self.future.set_exception(error)
+            is_first, self._is_answered = not self._is_answered, True
+            return is_first and self.future.set_running_or_notify_cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,6 +286,23 @@ class SlowScorer:
         return (yield from self._scorer.score(query, documents, max_windows=max_windows))
 
 
+class GatedScorer(SlowScorer):
+    """Scores at once, except documents with a gate of their own."""
+
+    def __init__(self, *gated: str) -> None:
+        super().__init__()
+        self.gate.set()
+        self.begun = {document: threading.Event() for document in gated}
+        self.gates = {document: threading.Event() for document in gated}
+
+    def score(self, query: EncodedQuery, documents: Sequence[str], *, max_windows: int) -> Scoring:
+        for document in documents:
+            if document in self.gates:
+                self.begun[document].set()
+                self.gates[document].wait(10)
+        return (yield from super().score(query, documents, max_windows=max_windows))
+
+
 def finished(steps: Scoring) -> DocumentScores:
     """Do all steps, one after the other."""
     while True:
@@ -369,6 +386,26 @@ class TestScheduler:
         for other in others:
             with pytest.raises(ClosedError):
                 other.result(10)
+
+    def test_a_request_that_failed_while_its_last_pair_was_scored_stays_failed(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        scorer = GatedScorer("first", "last")
+        scheduler = Scheduler(scorer, workers=2)
+        first = scheduler.submit("q", ["first"])
+        assert scorer.begun["first"].wait(10)
+        # The other worker scores "longest", puts that lane behind the second and begins with it.
+        both = scheduler.submit("q", ["longest", "last"])
+        assert scorer.begun["last"].wait(10)
+        closing = threading.Thread(target=scheduler.close)
+        closing.start()
+        assert scheduler._closing.wait(10)  # noqa: SLF001 - it is set before all workers end
+        scorer.gates["first"].set()  # this worker now meets the first lane and fails it
+        assert isinstance(both.exception(10), ClosedError)
+        scorer.gates["last"].set()
+        closing.join(10)
+        assert first.exception(0) is None
+        assert caplog.records == []
 
     def test_an_answered_request_is_not_kept(self) -> None:
         class Text(str):
