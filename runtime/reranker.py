@@ -21,6 +21,9 @@ from .score_cache import CachedScorer, ScoreCache
 from .scoring import Scorer
 from .tokenization import MIN_WINDOW_TOKENS, WINDOW_CUT, Cut
 
+MAX_WORKERS = 1024
+"""More than any machine has cores; each is a thread."""
+
 _CUDA_WORKERS = 2
 """One tokenizes while the other waits for the device."""
 
@@ -73,11 +76,12 @@ class Reranker:
 
         Raises:
             BundleError: the bundle is incomplete, damaged or has no such variant.
-            InputError: ``workers`` is less than 1, or ``window_tokens`` not within the window or
-                too few for the model's prompt.
+            InputError: ``workers`` is less than 1, more than ``MAX_WORKERS`` or than the system
+                allows, or ``window_tokens`` not within the window or too few for the model's
+                prompt.
         """
         if workers is not None:
-            _require_at_least_one(workers, name="workers")
+            _require_possible_workers(workers)
         folder = Path(bundle)
         manifest = read_manifest(folder)
         if window_tokens is not None:
@@ -208,6 +212,13 @@ class Reranker:
         return logits, activate(
             logits, "identity" if raw_scores else self.manifest.output_activation
         )
+
+
+def _require_possible_workers(workers: int) -> None:
+    _require_at_least_one(workers, name="workers")
+    if workers > MAX_WORKERS:
+        message = f"workers must be at most {MAX_WORKERS}, not {workers}"
+        raise InputError(message)
 
 
 def _with_window(manifest: Manifest, window_tokens: int) -> Manifest:

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from .arrays import BoolArray, Float32Array, IntArray
-from .errors import ClosedError
+from .errors import ClosedError, InputError
 from .scoring import Scorer
 from .tokenization import WINDOW_CUT, Cut, EncodedQuery
 
@@ -168,25 +168,26 @@ class Scheduler:
     """Scores requests with ``workers`` threads until it is closed."""
 
     def __init__(self, scorer: Scorer, *, workers: int) -> None:
-        """Start the threads; they end with ``close`` or when the scheduler is forgotten."""
+        """Start the threads; they end with ``close`` or when the scheduler is forgotten.
+
+        Raises:
+            InputError: the system does not allow so many threads.
+        """
         self._scorer = scorer
         self._workers = workers
         self._queue: _Queue = SimpleQueue()
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        threads = [
-            threading.Thread(
-                target=_work,
-                args=(self._queue, self._closing),
-                name=f"ranklet-{number}",
-                daemon=True,
-            )
-            for number in range(workers)
-        ]
-        for thread in threads:
-            thread.start()
+        threads: list[threading.Thread] = []
         # Also at exit: a daemon thread inside onnxruntime while Python ends may crash the process.
         self._stop = weakref.finalize(self, _stop, self._queue, self._closing, threads)
+        for number in range(workers):
+            try:
+                threads.append(_started_thread(number, self._queue, self._closing))
+            except RuntimeError as error:
+                self.close()
+                message = f"the system allows no {workers} threads; give fewer workers"
+                raise InputError(message) from error
 
     def submit(
         self,
@@ -220,6 +221,14 @@ class Scheduler:
 
 
 _CLOSED = "the reranker is closed"
+
+
+def _started_thread(number: int, queue: _Queue, closing: threading.Event) -> threading.Thread:
+    thread = threading.Thread(
+        target=_work, args=(queue, closing), name=f"ranklet-{number}", daemon=True
+    )
+    thread.start()
+    return thread
 
 
 def _work(queue: _Queue, closing: threading.Event) -> None:

@@ -151,6 +151,28 @@ class TestInput:
         with pytest.raises(InputError, match="workers must be at least 1, not 0"):
             Reranker.open(TINY, workers=0)
 
+    def test_more_workers_than_any_machine_has_cores_are_refused(self) -> None:
+        with pytest.raises(InputError, match="workers must be at most 1024, not 1025"):
+            Reranker.open(TINY, workers=1025)
+
+    def test_more_workers_than_the_system_allows_leave_no_threads(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        start, started = threading.Thread.start, list[threading.Thread]()
+
+        def start_three(thread: threading.Thread) -> None:
+            if len(started) == 3:
+                message = "can't start new thread"
+                raise RuntimeError(message)
+            started.append(thread)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start_three)
+        with pytest.raises(InputError, match="the system allows no 5 threads; give fewer workers"):
+            Reranker.open(TINY, workers=5)
+        assert len(started) == 3
+        assert not any(thread.is_alive() for thread in started)
+
 
 class TestLongDocuments:
     LONG = "the moon " * 60 + "paris is the capital city of france " + "the moon " * 60
