@@ -12,10 +12,14 @@ from ranklet.runtime.tokenization import Cut
 
 from .. import wire  # noqa: TID252 - relative inside the package
 from ..dialect import Dialect  # noqa: TID252 - the same
+from ..errors import FieldError  # noqa: TID252 - the same
 from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
 
 _MAX_CHUNKS = 10_000
 """Of all documents of a request together; Cohere's limit."""
+_MAX_CHUNKS_READ = 250
+"""Of one document, which bounds its memory. The same whatever else is in the request: a score does
+not depend on its company."""
 
 
 class RerankBody(msgspec.Struct, kw_only=True):
@@ -45,8 +49,16 @@ class RerankBody(msgspec.Struct, kw_only=True):
         wire.Limit | None,
         Meta(
             description="A long document is read in up to so many overlapping windows, and the "
-            "best counts; as the model is configured where absent. Of all documents together, "
-            f"{_MAX_CHUNKS:,} are read at the most."
+            f"best counts, but no more than {_MAX_CHUNKS_READ}; as the model is configured where "
+            f"absent. Times the documents it may be {_MAX_CHUNKS:,} at the most, unless it is 1 or "
+            "overlap_tokens is sent."
+        ),
+    ] = None
+    overlap_tokens: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="What SiliconFlow's clients send beside max_chunks_per_doc; windows "
+            "overlap by a share of their own, whatever it says."
         ),
     ] = None
     max_tokens_per_doc: Annotated[
@@ -118,7 +130,6 @@ def read(body: RerankBody, *, returns_documents: bool) -> RerankRequest:
         returns_documents: Whether the results hold documents where the body does not say.
     """
     texts = wire.read_texts(body.documents, field="documents", rank_fields=body.rank_fields)
-    chunks = body.max_chunks_per_doc
     return RerankRequest(
         query=wire.read_text(body.query, field="query"),
         documents=texts,
@@ -126,7 +137,7 @@ def read(body: RerankBody, *, returns_documents: bool) -> RerankRequest:
         top_n=body.top_n or body.top_k or None,
         raw_scores=wire.is_set(body.raw_scores, default=False)
         or not wire.is_set(body.use_activation, default=True),
-        max_windows=chunks and max(1, min(chunks, _MAX_CHUNKS // max(1, len(texts)))),
+        max_windows=_max_windows(body, documents=len(texts)),
         cut=Cut(
             query_tokens=body.max_tokens_per_query or None,
             document_tokens=body.max_tokens_per_doc or None,
@@ -137,6 +148,23 @@ def read(body: RerankBody, *, returns_documents: bool) -> RerankRequest:
         if wire.is_set(body.return_documents, default=returns_documents)
         else None,
     )
+
+
+def _max_windows(body: RerankBody, *, documents: int) -> int | None:
+    """Give the windows in which a document is read, None where the request does not say."""
+    chunks = body.max_chunks_per_doc
+    if chunks is None:
+        return None
+    # SiliconFlow, whose clients send 1,024 whatever they rank, has no limit of all documents.
+    is_bounded = body.overlap_tokens is None and chunks > 1
+    if is_bounded and chunks * documents > _MAX_CHUNKS:
+        most = max(1, _MAX_CHUNKS // documents)
+        message = (
+            f"max_chunks_per_doc: {chunks:,} times {documents:,} documents is more than the "
+            f"{_MAX_CHUNKS:,} chunks of a request; send at most {most:,}, or fewer documents"
+        )
+        raise FieldError(message, field="max_chunks_per_doc")
+    return min(chunks, _MAX_CHUNKS_READ)
 
 
 def _write(body: RerankBody, request: RerankRequest, result: RerankResult) -> RerankAnswer:

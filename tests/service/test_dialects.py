@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from ranklet.service.body import decode_body
 from ranklet.service.dialect import all_dialects, dialects_by_path
+from ranklet.service.dialects.rerank_v1 import DIALECT as RERANK
 
 Ask = Callable[..., Any]
 
@@ -32,6 +34,12 @@ def ask(tiny_client: httpx.Client) -> Ask:
 
 def scores_of(answer: dict[str, Any]) -> dict[int, float]:
     return {result["index"]: result["relevance_score"] for result in answer["results"]}
+
+
+def windows_read(chunks: int, documents: int) -> int | None:
+    """Give the most windows of a document where a body asks for ``chunks``."""
+    fields = {"query": "a", "documents": ["b"] * documents, "max_chunks_per_doc": chunks}
+    return RERANK.read(decode_body(json.dumps(fields).encode(), RERANK.body)).max_windows
 
 
 def test_every_path_has_one_owner() -> None:
@@ -136,6 +144,33 @@ class TestUnion:
         )
         assert scores_of(chunked)[0] > scores_of(cut)[0]
         assert chunked["usage"]["total_tokens"] > cut["usage"]["total_tokens"] == 64
+
+    def test_more_chunks_than_a_request_may_have_are_refused(
+        self, ask: Ask, tiny_client: httpx.Client
+    ) -> None:
+        for documents, most in ((1, 10_000), (7, 1_428), (1_000, 10)):
+            body: dict[str, Any] = {"query": "a", "documents": ["b"] * documents}
+            ask("/v1/rerank", **body, max_chunks_per_doc=most)
+            body["max_chunks_per_doc"] = most + 1
+            response = tiny_client.post("/v1/rerank", json=body)
+            assert response.status_code == 422
+            assert response.json()["error"]["param"] == "max_chunks_per_doc"
+            assert f"{most + 1:,} times {documents:,} documents" in response.json()["message"]
+            assert f"send at most {most:,}" in response.json()["message"]
+
+    def test_siliconflows_clients_send_as_many_chunks_for_any_documents(self, ask: Ask) -> None:
+        body = {"query": QUERY, "documents": DOCUMENTS * 10, "overlap_tokens": 80}
+        assert len(ask("/v1/rerank", **body, max_chunks_per_doc=1024)["results"]) == 30
+
+    @pytest.mark.parametrize(("chunks", "documents"), [(1, 20_000), (250, 40), (250, 1)])
+    def test_chunks_do_not_depend_on_the_number_of_documents(
+        self, chunks: int, documents: int
+    ) -> None:
+        assert windows_read(chunks, documents) == chunks
+
+    @pytest.mark.parametrize("documents", [1, 2])
+    def test_no_document_is_read_in_more_than_250_chunks(self, documents: int) -> None:
+        assert windows_read(5_000, documents) == 250
 
     def test_texts_are_cut_where_asked(self, ask: Ask) -> None:
         def tokens(**limits: object) -> int:

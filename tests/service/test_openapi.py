@@ -49,7 +49,10 @@ def with_whole_numbers(body: object) -> object:
 
 
 def without_refusal(body: object) -> object:
-    """Let long texts be cut: where that is forbidden, they are refused as the document says."""
+    """Leave out what is refused for its company, as the document says in words.
+
+    Long texts where cutting is forbidden, and many chunks of many documents.
+    """
     if not isinstance(body, dict):
         return body
     fields = cast("dict[str, object]", body)
@@ -57,6 +60,7 @@ def without_refusal(body: object) -> object:
         name: value
         for name, value in fields.items()
         if not (name in {"truncation", "truncate"} and str(value).lower() == "false")
+        and not (name == "max_chunks_per_doc" and isinstance(value, int) and value > 10)
     }
 
 
