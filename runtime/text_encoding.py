@@ -16,6 +16,13 @@ another, longer encoding, never a different result."""
 _GROWTH = 4
 """By how much the part of a text that is encoded grows when it held too few tokens."""
 
+_STRETCH_CHARS = 90_000
+"""A stretch of so many characters without a place to enter, as no language has, is not followed to
+its end: a megabyte of it takes half a gigabyte to encode."""
+
+_MOST_GROWTH = 64
+"""By how much a part grows in all where such a stretch holds too few tokens."""
+
 _BORDER = re.compile(r"\S +")
 """Where a text may be entered from the middle: words begin anew behind a space for all tokenizers,
 while elsewhere some look back, as those that group digits in threes."""
@@ -42,11 +49,13 @@ class TextEncoder:
         """Give the tokens of each of ``texts`` as ``encode`` does, on as many cores as there are.
 
         Only as much of a text is encoded as that takes: a part is enough as soon as it holds
-        so many tokens outside the reach of its own end, where the cut may have split a word.
+        so many tokens outside the reach of its own end, where the cut may have split a word. Only
+        of texts with ``_STRETCH_CHARS`` characters, mostly 200,000, without a place to enter the
+        tokens may be others than those of the whole text, or fewer.
         """
         encodings: dict[int, Encoding] = {}
         waiting = list(range(len(texts)))
-        length = _CHARS_PER_TOKEN * (max_tokens + 1)
+        first = length = _CHARS_PER_TOKEN * (max_tokens + 1)
         while waiting:
             parts = [
                 repaired(texts[index][:length] if side == "right" else texts[index][-length:])
@@ -54,8 +63,10 @@ class TextEncoder:
             ]
             encoded = self._tokenizer.encode_batch(parts, add_special_tokens=False)
             for index, part, encoding in zip(waiting, parts, encoded, strict=True):
-                is_whole = length >= len(texts[index])
-                if is_whole or self._settled(encoding, part, side) > max_tokens:
+                settled = self._settled(encoding, part, side)
+                is_enough = length >= len(texts[index]) or settled > max_tokens
+                has_grown = len(encoding) > max_tokens or length >= _MOST_GROWTH * first
+                if is_enough or (has_grown and _is_one_stretch(encoding, settled, side)):
                     encodings[index] = encoding
             waiting = [index for index in waiting if index not in encodings]
             length *= _GROWTH
@@ -95,6 +106,20 @@ class TextEncoder:
             for start, word in zip(starts, words, strict=True)
         )
         return len(words) - sum(unsettled)
+
+
+def _is_one_stretch(encoding: Encoding, settled: int, side: Side) -> bool:
+    """Tell whether the tokens that are not settled stand for ``_STRETCH_CHARS`` characters.
+
+    Characters that give no token, as blanks, do not count, and those of several tokens count once.
+    """
+    offsets = encoding.offsets
+    unsettled = offsets[settled:] if side == "right" else offsets[: len(offsets) - settled]
+    characters = last = 0
+    for start, end in unsettled:
+        characters += max(0, end - max(start, last))
+        last = max(last, end)
+    return characters >= _STRETCH_CHARS
 
 
 def open_tokenizer(path: Path) -> Tokenizer:

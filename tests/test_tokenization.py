@@ -202,6 +202,12 @@ class _Listener:
         return self._tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
 
 
+def _listen(encoder: PairEncoder) -> _Listener:
+    tokenizer = _Listener(encoder._text._tokenizer)  # noqa: SLF001 - listens, changes nothing
+    encoder._text._tokenizer = tokenizer  # type: ignore[assignment] # noqa: SLF001
+    return tokenizer
+
+
 class TestHostileText:
     @pytest.mark.parametrize(
         ("broken", "repaired"),
@@ -220,10 +226,29 @@ class TestHostileText:
     @pytest.mark.parametrize("side", get_args(Side))
     def test_a_megabyte_of_words_is_not_tokenized_whole(self, side: Side) -> None:
         encoder = PairEncoder(wordpiece(), window_tokens=512)
-        tokenizer = _Listener(encoder._text._tokenizer)  # noqa: SLF001 - listens, changes nothing
-        encoder._text._tokenizer = tokenizer  # type: ignore[assignment] # noqa: SLF001
+        tokenizer = _listen(encoder)
         encoder.encode_pair(encoder.encode_query("short", Cut(side=side)), "some words " * 100_000)
         assert 0 < tokenizer.characters < 20_000
+
+    @pytest.mark.parametrize("side", get_args(Side))
+    @pytest.mark.parametrize("text", [",a" * 300_000, "x" * 600_000])
+    def test_nor_is_one_without_a_place_to_enter(self, text: str, side: Side) -> None:
+        encoder = PairEncoder(wordpiece(), window_tokens=512)
+        tokenizer = _listen(encoder)
+        pair = encoder.encode_pair(encoder.encode_query("short", Cut(side=side)), text)
+        assert 0 < tokenizer.characters < 300_000
+        whole = wordpiece().encode(text, add_special_tokens=False)
+        whole.truncate(512 - 4, direction=side)
+        assert pair.ids[3:-1].tolist() == whole.ids
+
+    @pytest.mark.parametrize("side", get_args(Side))
+    @pytest.mark.parametrize("blank", "\0 \n")
+    def test_words_are_found_behind_any_number_of_blanks(self, blank: str, side: Side) -> None:
+        encoder = PairEncoder(wordpiece(), window_tokens=512)
+        text = "the first" + blank * 400_000 + "the last"
+        pair = encoder.encode_pair(encoder.encode_query("short", Cut(side=side)), text)
+        whole = wordpiece().encode(text, add_special_tokens=False)
+        assert pair.ids[3:-1].tolist() == whole.ids
 
     def test_the_gil_is_free_while_a_long_word_is_tokenized(self) -> None:
         """Another thread keeps running Python while a megabyte without spaces is encoded."""
