@@ -132,12 +132,13 @@ def answer_ranklet_error(request: Request[Any, Any, Any], error: RankletError) -
         headers["Connection"] = "close"  # what is left of the body is never read
     if answer.status == 500:  # noqa: PLR2004 - ours to repair, so the log needs the details
         _log.error("a request failed", exc_info=error)
+    field: str | None = getattr(error, "field", None)
     failure = Failure(
         status=answer.status,
         type=answer.type,
         code=answer.code,
         message=_shortened(str(error)) if isinstance(error, InputError) else str(error),
-        field=getattr(error, "field", None),
+        field=field and _shortened(field),
     )
     return _response(request, failure, headers)
 
@@ -186,10 +187,10 @@ def _writer(request: Request[Any, Any, Any]) -> ErrorWriter:
     return of_body
 
 
-def _shortened(message: str) -> str:
-    """Leave out the middle of a message that quotes what came at any length."""
+def _shortened(text: str) -> str:
+    """Leave out the middle of a message or a field that quotes what came at any length."""
     half = _LONGEST_MESSAGE // 2
-    return message if len(message) <= 2 * half else f"{message[:half]} … {message[-half:]}"
+    return text if len(text) <= 2 * half else f"{text[:half]} … {text[-half:]}"
 
 
 def _response(

@@ -157,12 +157,38 @@ def test_what_is_read_may_have_any_depth(post: Post) -> None:
         assert post(body).status_code in {200, 400}
 
 
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v1/reranking"])
+def test_fields_that_take_long_to_read_are_refused(tiny_client: httpx.Client, path: str) -> None:
+    """Counted over all documents: building so many lists would hold up everybody else."""
+
+    def ask(*lists: int) -> httpx.Response:
+        documents = b",".join(b'{"n": [0%s]}' % (b",[]" * count) for count in lists)
+        body = b'{"query": "a", "rank_fields": ["x", "n"], "documents": ["b", %s]}'
+        if path == "/v1/reranking":
+            body = body.replace(b"documents", b"input")
+        return tiny_client.post(path, content=body % documents)
+
+    for lists in ((99_999,), (49_999, 49_999)):  # which are read, and are too long a text
+        assert "characters in" in check_error(ask(*lists), 413, "too_large")["message"]
+    for lists in ((100_000,), (49_999, 50_000)):
+        error = check_error(ask(*lists), 422, "invalid_value")
+        field = "input" if path == "/v1/reranking" else "documents"
+        assert error["param"] == f"{field}[{len(lists)}].n"
+        assert f"{field}[{len(lists)}].n: with this" in error["message"]
+        assert "100,000" in error["message"]
+        assert "as a string" in error["message"]
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
         ({"model": "\n" * 500_000}, ["no model is called '", "there are: tiny, absent"]),
         ({"documents": [{"\n" * 500_000: 1}]}, ["documents[0].text: what is ranked"]),
         ({"documents": [{"content": [{"type": "\n" * 500_000}]}]}, ["reads text, not"]),
+        (
+            {"documents": [{"\n" * 9_999: [{"a": 1}] * 100_000}], "rank_fields": ["\n" * 9_999]},
+            ["documents[0].\n"],
+        ),
         ({"truncation_side": "\n" * 500_000}, ["truncation_side: invalid"]),
     ],
 )
