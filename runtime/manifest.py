@@ -28,6 +28,9 @@ prompts, without which a language model's scores would be wrong."""
 MANIFEST_NAME = "manifest.json"
 TOKENIZER_NAME = "tokenizer.json"
 
+_CHECKPOINT_CONFIG = "config.json"
+"""What every checkpoint has and no bundle."""
+
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 """Names of files and bundles that mean the same on every system and lead nowhere else."""
 
@@ -185,14 +188,22 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        hint = f"build a bundle there with: ranklet export SOURCE --output {folder}"
-        raise BundleFileMissingError(path, hint=hint) from error
+        raise BundleFileMissingError(path, hint=_way_to_a_bundle(folder)) from error
     except OSError as error:
         raise BundleFileUnreadableError(path, error) from error
     except ValueError as error:  # no file can have that name
         message = f"{path} cannot be read: {error}"
         raise InvalidManifestError(message) from error
     return decode_manifest(content, path)
+
+
+def _way_to_a_bundle(folder: Path) -> str:
+    if any(folder.glob(_CHECKPOINT_CONFIG)):
+        return (
+            "this is a checkpoint and no bundle: build one with: "
+            f"ranklet export {folder} --output ANOTHER_FOLDER, and serve that"
+        )
+    return f"build a bundle there with: ranklet export SOURCE --output {folder}"
 
 
 def decode_manifest(content: bytes, path: Path) -> Manifest:

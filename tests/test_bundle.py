@@ -57,6 +57,12 @@ class TestManifest:
         assert isinstance(caught.value, FileNotFoundError)
         assert str(caught.value).startswith(f"{tmp_path}/manifest.json does not exist")
 
+    def test_a_checkpoint_is_to_be_exported_elsewhere(self, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_text("{}")
+        expected = f"this is a checkpoint .*ranklet export {tmp_path} --output ANOTHER_FOLDER, and"
+        with pytest.raises(BundleFileMissingError, match=expected):
+            read_manifest(tmp_path)
+
     def test_a_newer_schema_is_refused_by_its_number(self, copy: Path) -> None:
         # A newer manifest need not look like today's in any other way.
         (copy / "manifest.json").write_text('{"schema_version": 7}')
