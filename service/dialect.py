@@ -72,6 +72,6 @@ def told_apart(spoken: Sequence[Dialect[Any, Any]], content: bytes) -> Dialect[A
     owner, *guests = spoken
     # Searching for bytes costs nothing beside decoding, which few bodies need twice.
     if any(f'"{guest.documents_field}"'.encode() in content for guest in guests):
-        fields = field_names(content)
+        fields = field_names(content, [dialect.documents_field for dialect in spoken])
         return next((d for d in spoken if d.documents_field in fields), owner)
     return owner

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tracemalloc
 from contextlib import suppress
 from types import FrameType
 from typing import Annotated, Literal
@@ -63,12 +64,38 @@ def test_replacing_takes_no_call_an_escape(escape: str) -> None:
     sys.setprofile(note)
     try:
         content = readable(content)
-        field_names(content)
+        field_names(content, ["texts", "query"])
         query = decode_body(content, Body).query
     finally:
         sys.setprofile(None)
     assert len(query) in {10_001, 20_001}
     assert len(called) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b'{"texts": [1], "x": {"documents": []}}', {"texts"}),
+        (b'{"texts": null, "te\\u0078ts2": 1, "documents": ""}', {"documents"}),
+        (b"[]", set[str]()),
+        (b"{", set[str]()),
+        (b'{"texts": "\xff"}', {"texts"}),
+    ],
+)
+def test_fields_tell_dialects_apart(content: bytes, names: set[str]) -> None:
+    assert field_names(content, ["documents", "texts"]) == names
+
+
+def test_fields_that_tell_nothing_are_not_kept() -> None:
+    """A dictionary of all of them took 100 ms a megabyte."""
+    fields = b",".join(b'"%x": 0' % number for number in range(100_000))
+    tracemalloc.start()
+    try:
+        assert field_names(b'{"texts": [], %s}' % fields, ["documents", "texts"]) == {"texts"}
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * len(fields)
 
 
 def test_what_is_not_json_is_not_made_json() -> None:
