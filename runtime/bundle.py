@@ -11,7 +11,7 @@ from .errors import (
     InvalidManifestError,
     VariantError,
 )
-from .manifest import BundleFile, Manifest, ProcessorFamily, Variant
+from .manifest import PLAIN_NAME, BundleFile, Manifest, ProcessorFamily, Variant
 from .processor import Processor
 
 _CHUNK_BYTES = 1 << 20
@@ -44,7 +44,7 @@ def check_file(folder: Path, file: BundleFile) -> Path:
         InvalidManifestError: the manifest names a place outside the bundle.
     """
     path = folder / file.path
-    if Path(file.path).name != file.path:
+    if not PLAIN_NAME.fullmatch(file.path):
         message = f"the manifest of {folder} names {file.path!r}, which is not a plain file name"
         raise InvalidManifestError(message)
     try:

@@ -46,6 +46,9 @@ Activation = Literal["sigmoid", "identity"]
 GraphInput = Annotated[str, Meta(pattern="^(input_ids|attention_mask|token_type_ids)$")]
 """What the runtime can make of a pair."""
 
+_TEXT_INPUT = "input_ids"
+"""The input without which a graph could not see what it reads."""
+
 
 class BundleFile(msgspec.Struct, frozen=True):
     """A file of the bundle."""
@@ -212,10 +215,16 @@ def decode_manifest(content: bytes, path: Path) -> Manifest:
         version = msgspec.json.decode(content, type=_SchemaProbe).schema_version
         if version > SCHEMA_VERSION:
             raise SchemaVersionError(path, found=version, supported=SCHEMA_VERSION)
-        return msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"{path} is not a manifest: {error}; export the model again"
         raise InvalidManifestError(message) from error
+    if _TEXT_INPUT not in manifest.graph_inputs:
+        found = ", ".join(manifest.graph_inputs) or "none"
+        problem = f"graph_inputs must name {_TEXT_INPUT}, not {found}"
+        message = f"{path} is not a manifest: {problem}; export the model again"
+        raise InvalidManifestError(message)
+    return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -77,9 +77,18 @@ class TestManifest:
         with pytest.raises(InvalidManifestError, match="is not a manifest"):
             read_manifest(copy)
 
+    @pytest.mark.parametrize("opening", [b'{"schema_version": 2, "name": ', b'{"more": '])
+    def test_one_that_is_nested_too_deeply_is_refused(self, copy: Path, opening: bytes) -> None:
+        nested = opening + b"[" * 50_000 + b"]" * 50_000 + b"}"
+        (copy / "manifest.json").write_bytes(nested)
+        with pytest.raises(InvalidManifestError, match="is not a manifest: .*recursion"):
+            read_manifest(copy)
+
     @pytest.mark.parametrize(
         ("change", "problem"),
         [
+            ({"graph_inputs": []}, "graph_inputs must name input_ids, not none"),
+            ({"graph_inputs": ["attention_mask"]}, "must name input_ids, not attention_mask"),
             ({"window_tokens": 0}, r"int` >= 1 - at `\$\.window_tokens`"),
             ({"graph_inputs": ["input_ids", "position_ids"]}, r"at `\$\.graph_inputs\[1\]`"),
             ({"variants": {}}, r"length >= 1 - at `\$\.variants`"),
@@ -146,7 +155,7 @@ class TestFiles:
         with Reranker.open(copy, variant="fp32") as reranker:
             assert reranker.score("moon", ["moon"]).shape == (1,)
 
-    @pytest.mark.parametrize("place", ["../fp32.onnx", "/etc/hostname", "a/b.onnx"])
+    @pytest.mark.parametrize("place", ["../fp32.onnx", "/etc/hostname", "a/b.onnx", "a\0b"])
     def test_a_manifest_that_points_outside_is_refused(self, copy: Path, place: str) -> None:
         edit(copy, lambda manifest: manifest["tokenizer"].update(path=place))  # type: ignore[attr-defined]
         with pytest.raises(InvalidManifestError, match="not a plain file name"):
