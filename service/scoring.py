@@ -131,6 +131,7 @@ def _windows_expected(request: RerankRequest, entry: CatalogEntry, max_windows: 
     if max_windows == 1 or entry.manifest is None:
         return len(request.documents)
     window = entry.manifest.window_tokens
+    window = min(window, request.cut.pair_tokens or window)
     return sum(min(max_windows, 1 + len(text) // window) for text in request.documents)
 
 

@@ -232,6 +232,8 @@ def test_windows_of_long_documents_count_as_pairs(
         ({"model": "chunk"}, 413),
         ({"model": "chunk", "max_chunks_per_doc": 9}, 200),
         ({"model": "chunk", "documents": ["b"] * 9}, 200),
+        ({"documents": ["b " * 40], "max_chunks_per_doc": 50}, 200),
+        ({"documents": ["b " * 40], "max_chunks_per_doc": 50, "truncate_prompt_tokens": 6}, 413),
     ]
     for fields, status in cases:
         response = client.post("/v1/rerank", json={**long, **fields})
