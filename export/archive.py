@@ -4,6 +4,8 @@ import stat
 import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from ranklet.runtime.bundle_archive import MAX_FILES
+
 from .errors import UnsupportedCheckpointError
 
 _MAX_BYTES = 8_000_000_000
@@ -11,8 +13,6 @@ _MAX_BYTES = 8_000_000_000
 
 _MAX_RATIO = 100
 """Weights hardly shrink and a vocabulary to a fifth: what shrinks more is a trap."""
-
-_MAX_FILES = 1000
 
 _ENCRYPTED = 0x1
 
@@ -53,9 +53,9 @@ def _require_harmless(source: str, entry: zipfile.ZipInfo) -> None:
 def _require_bounded(source: str, archive: Path, entries: list[zipfile.ZipInfo]) -> None:
     size = sum(entry.file_size for entry in entries)
     limit = min(_MAX_BYTES, _MAX_RATIO * archive.stat().st_size)
-    if size > limit or len(entries) > _MAX_FILES:
+    if size > limit or len(entries) > MAX_FILES:
         found = (
             f"{archive.name} would unpack to {size} bytes in {len(entries)} files; the limits are "
-            f"{limit} bytes, {_MAX_RATIO} times its size, and {_MAX_FILES} files"
+            f"{limit} bytes, {_MAX_RATIO} times its size, and {MAX_FILES} files"
         )
         raise UnsupportedCheckpointError(source, found)

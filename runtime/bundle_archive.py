@@ -12,6 +12,7 @@ import shutil
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ from .processor import Processor, detect_processor
 
 SUFFIX = ".bundle.zip"
 """How the names of archives end."""
+
+MAX_FILES = 1000
+"""That an archive from elsewhere may hold: no model has so many, and each takes its time."""
 
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_RATIO = 100
@@ -213,8 +217,11 @@ def _opened(archive: Path) -> Generator[zipfile.ZipFile, None, None]:
 def _checked_manifest(source: zipfile.ZipFile, archive: Path) -> Manifest:
     """Read the manifest, after everything that the archive's directory tells was found harmless."""
     entries = source.infolist()
-    names = [_plain(entry.filename, archive, "a file in it") for entry in entries]
-    repeated = {name for name in names if names.count(name) > 1}
+    if len(entries) > MAX_FILES:
+        problem = f"there are {len(entries)} files in it, more than {MAX_FILES}, as in no bundle"
+        raise ArchiveError(archive, problem)
+    names = Counter(_plain(entry.filename, archive, "a file in it") for entry in entries)
+    repeated = [name for name, count in names.items() if count > 1]
     if repeated:
         raise ArchiveError(archive, f"{min(repeated)} is in it more than once")
     for entry in entries:

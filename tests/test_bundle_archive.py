@@ -203,6 +203,10 @@ def remove(place: int) -> Change:
     return change
 
 
+def many(entries: Entries) -> None:
+    entries += [(zipfile.ZipInfo(f"{number}"), b"") for number in range(20_000)]
+
+
 def edit_manifest(**fields: object) -> Change:
     def change(entries: Entries) -> None:
         entry, content = entries[0]
@@ -242,6 +246,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "dots": (add(".."), "which is not a plain"),
     "twice": (add("int8.onnx"), r"int8\.onnx is in it more than once"),
     "two manifests": (add(MANIFEST_NAME), r"manifest\.json is in it more than once"),
+    "many": (many, "there are 20005 files in it, more than 1000"),
     "link": (link_to_the_tokenizer, r"tokenizer\.json in it is not an ordinary file"),
     "device": (add("null", stat.S_IFCHR), "null in it is not an ordinary file"),
     "pipe": (add("pipe", stat.S_IFIFO), "pipe in it is not an ordinary file"),
