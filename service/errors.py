@@ -104,6 +104,17 @@ class ModelNotInstalledError(RankletError):
         )
 
 
+class BundleRebuiltError(RankletError):
+    """A bundle is no longer the one that the configuration was read with."""
+
+    def __init__(self, bundle: Path) -> None:
+        """Name the ``bundle``."""
+        super().__init__(
+            f"{bundle} was built again since the models were read; POST to /v1/models/reload, or "
+            "send SIGHUP, to serve the new one"
+        )
+
+
 MODEL_RETRY_SECONDS = 10
 """How long a failed load is not tried again: not every request shall open a damaged file."""
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import msgspec
 
 from ranklet.runtime.bundle import choose_variant
-from ranklet.runtime.manifest import Manifest
+from ranklet.runtime.manifest import Manifest, read_manifest
 from ranklet.runtime.processor import detect_processor
 from ranklet.runtime.reranker import Reranker
 from ranklet.runtime.score_cache import ScoreCache
 from ranklet.runtime.sessions import cuda_is_available
+
+from .errors import BundleRebuiltError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def specify(
         variant=variant,
         workers=workers,
         window_tokens=window_tokens,
-        fingerprint=hashlib.sha256(msgspec.json.encode(manifest)).hexdigest(),
+        fingerprint=_fingerprint(manifest),
         size_bytes=choice.variant.size_bytes + manifest.tokenizer.size_bytes,
     )
 
@@ -69,8 +71,10 @@ def open_warm(spec: ModelSpec, *, cache: ScoreCache | None = None) -> Reranker:
 
     Raises:
         BundleError: the bundle is incomplete or damaged.
+        BundleRebuiltError: it is not the one that was specified.
         ScoringError: the graph fails.
     """
+    _require_unchanged(spec)
     reranker = Reranker.open(
         spec.bundle,
         variant=spec.variant,
@@ -79,8 +83,19 @@ def open_warm(spec: ModelSpec, *, cache: ScoreCache | None = None) -> Reranker:
         cache=cache,
     )
     try:
+        _require_unchanged(spec)  # nor built again while it was opened
         reranker.score("warm up", ["warm up"])
     except BaseException:
         reranker.close()
         raise
     return reranker
+
+
+def _require_unchanged(spec: ModelSpec) -> None:
+    """Refuse another manifest: all that is known of the model, as its activation, is the old's."""
+    if _fingerprint(read_manifest(spec.bundle)) != spec.fingerprint:
+        raise BundleRebuiltError(spec.bundle)
+
+
+def _fingerprint(manifest: Manifest) -> str:
+    return hashlib.sha256(msgspec.json.encode(manifest)).hexdigest()

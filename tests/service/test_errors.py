@@ -35,6 +35,7 @@ from ranklet.service.answers import answer_ranklet_error
 from ranklet.service.app import create_app
 from ranklet.service.errors import (
     AddressError,
+    BundleRebuiltError,
     ClientGoneError,
     EmptyRequestError,
     FieldError,
@@ -368,6 +369,7 @@ LEAVES: list[tuple[RankletError, int]] = [
     (ReloadError(["x"]), 409),
     (ModelLoadError(Path("x"), reason="y"), 503),
     (ModelNotInstalledError("x", bundle=Path("y"), command="z"), 503),
+    (BundleRebuiltError(Path("x")), 500),
     (NotReadyError("x"), 503),
     (ClosedError("x"), 503),
 ]

@@ -211,6 +211,26 @@ def test_reload_adds_removes_and_keeps(start_server: StartServer, models: Models
     assert rerank(client, "d").status_code == 200
 
 
+def test_a_bundle_that_was_built_again_waits_for_a_reload(
+    start_server: StartServer, models: Models
+) -> None:
+    """Else the new graph would be scored as the old manifest says."""
+    models.install("a", "b")
+    models.configure("a")
+    models.configure("b")
+    _, client = start_server(*models.words)
+    expected = scores(rerank(client, "a", raw_scores=True))
+    manifest = models.bundles / "b" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"sigmoid"', '"identity"'))
+    answer = rerank(client, "b")
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "model_failed"
+    assert "b was built again" in answer.json()["message"]
+    assert "/v1/models/reload" in answer.json()["message"]
+    assert client.post("/v1/models/reload").status_code == 200
+    assert scores(rerank(client, "b")) == expected
+
+
 def test_a_broken_configuration_changes_nothing(start_server: StartServer, models: Models) -> None:
     models.install("a", "b")
     models.configure("a")
