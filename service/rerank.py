@@ -64,6 +64,10 @@ class RerankResult:
     seconds: float
     """From having read the request to having its scores."""
     device: Literal["cpu", "cuda"]
+    window_tokens: int
+    """The longest pair that the model reads."""
+    query_tokens: int
+    """Tokens of the query that were read; where it was cut, as many as it may have."""
     query_cut: bool = False
     """Whether a part of the query was not read."""
     documents_cut: tuple[int, ...] = ()

@@ -116,6 +116,8 @@ async def rerank(
         times=scores.times,
         seconds=time.perf_counter() - record.started,
         device="cuda" if _runs_on_cuda(reranker) else "cpu",
+        window_tokens=reranker.manifest.window_tokens,
+        query_tokens=scores.query_tokens,
         query_cut=scores.query_cut,
         documents_cut=tuple(np.flatnonzero(scores.documents_cut).tolist()),
         warnings=_warnings(scores, reranker),

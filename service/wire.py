@@ -279,10 +279,18 @@ def _read_part(part: _Part, field: str) -> str:
 
 def refuse_cut(result: RerankResult, *, documents_field: str, flag: str) -> None:
     """Raise FieldError where something was cut, for callers who set ``flag`` to false."""
-    if result.query_cut or result.documents_cut:
-        field = "query" if result.query_cut else f"{documents_field}[{result.documents_cut[0]}]"
-        message = f"{field} is longer than may be read; set {flag} to true to have it cut"
-        raise FieldError(message, field=field)
+    window = f"the model's window of {result.window_tokens}"
+    if result.query_cut:
+        field, limit = "query", f"the {result.query_tokens} tokens that it may take of {window}"
+    elif result.documents_cut:
+        field = f"{documents_field}[{result.documents_cut[0]}]"
+        limit = (
+            f"what the query, of {result.query_tokens} tokens, and the request leave of {window}"
+        )
+    else:
+        return
+    message = f"{field} is longer than {limit}; shorten it, or set {flag} to true to have it cut"
+    raise FieldError(message, field=field)
 
 
 def kept_objects(

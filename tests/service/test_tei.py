@@ -78,6 +78,22 @@ def test_what_is_too_long_is_refused_where_truncate_is_false(
     assert response.json()["error"].startswith(f"{field} is longer")
 
 
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        ({"query": "moon " * 40, "texts": ["moon"]}, "the 32 tokens that it may take of"),
+        ({"query": "moon " * 9, "texts": ["moon " * 100]}, "what the query, of 9 tokens,"),
+    ],
+)
+def test_what_is_refused_is_told_its_limit(
+    tiny_client: httpx.Client, body: dict[str, Any], limit: str
+) -> None:
+    """The query may take half of the window, however short the texts are."""
+    error = tiny_client.post("/rerank", json={**body, "truncate": False}).json()["error"]
+    assert limit in error
+    assert "window of 64; shorten it, or set truncate to true" in error
+
+
 def test_what_fits_is_ranked_where_truncate_is_false(tiny_client: httpx.Client) -> None:
     assert rank(tiny_client, truncate=False).json() == rank(tiny_client).json()
 
