@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from ranklet.runtime.errors import InputError, ProviderError, VariantError
+from ranklet.runtime.placement import real_path
 
 from .bundles import BundleVariant, distinct_names, list_variants
 from .collection import JudgedCollection, read_collection
@@ -48,7 +49,7 @@ def evaluate(request: EvaluationRequest, start: Start) -> tuple[Report, list[Eva
 
 def _read_collections(request: EvaluationRequest) -> list[JudgedCollection]:
     folders = list(dict.fromkeys(request.data))
-    names = distinct_names([folder.resolve().name for folder in folders], folders)
+    names = distinct_names([real_path(folder).name for folder in folders], folders)
     return [
         read_collection(folder, name=name, run=request.run, depth=request.depth)
         for name, folder in zip(names, folders, strict=True)

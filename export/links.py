@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from ranklet.runtime.placement import real_path
+
 from .errors import UnsupportedCheckpointError
 
 
@@ -12,15 +14,18 @@ def refuse_links_outside(source: str, folder: Path) -> None:
     these are inside, too.
 
     Raises:
-        UnsupportedCheckpointError: a link leads elsewhere.
+        UnsupportedCheckpointError: a link leads elsewhere, or to itself.
     """
-    root = folder.resolve()
+    root = real_path(folder)
     allowed = [root]
     if root.parent.name == "snapshots":
         allowed.append(root.parent.parent / "blobs")
     for pattern in ("*", "*/*"):
         for path in folder.glob(pattern):
-            target = path.resolve()
+            target = real_path(path)
+            if target.is_symlink():
+                found = f"{path.relative_to(folder)} is a link that leads to itself"
+                raise UnsupportedCheckpointError(source, found)
             if not any(target.is_relative_to(place) for place in allowed):
                 found = f"{path.relative_to(folder)} is a link that leads out of the folder"
                 raise UnsupportedCheckpointError(source, found)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from ranklet.runtime.manifest import PLAIN_NAME
+from ranklet.runtime.placement import real_path
 
 from .errors import ExportError
 
@@ -80,7 +81,7 @@ class ExportRequest:
         Raises:
             ExportError: the name cannot be that of a folder.
         """
-        output = None if self.output is None else self.output.expanduser().resolve()
+        output = None if self.output is None else real_path(self.output)
         name = self.name or (output.name if output else self._source_name())
         if not PLAIN_NAME.fullmatch(name):
             message = (
@@ -88,10 +89,10 @@ class ExportRequest:
                 "digits and . _ + -"
             )
             raise ExportError(message)
-        return name, output or (BUILT / name).resolve()
+        return name, output or real_path(BUILT / name)
 
     def _source_name(self) -> str:
-        source = Path(self.source.removeprefix("flashrank:")).expanduser().resolve()
+        source = real_path(self.source.removeprefix("flashrank:"))
         return source.stem if source.suffix == ".zip" else source.name
 
     def require_possible(self) -> None:

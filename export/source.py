@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from ranklet.runtime.placement import expanded
+
 from . import hub
 from .checkpoint import Checkpoint, file_names, open_folder, open_hub_model
 from .errors import ExportError, SourceNotFoundError
@@ -35,9 +37,11 @@ def open_source(request: ExportRequest, unpacked: Path) -> Checkpoint:
     if source.startswith(PREFIX):
         _require_graph_options(request)
         return open_flashrank_model(source, revision, unpacked, graph=request.graph)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.exists():
         return _open_path(request, path, unpacked)
+    if path.is_symlink():
+        raise SourceNotFoundError(source, "this is a link that leads nowhere")
     if not hub.looks_like_hub_id(source):
         problem = "there is no such folder, and a model on the hub is called organisation/name"
         raise SourceNotFoundError(source, problem)

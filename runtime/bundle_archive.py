@@ -37,7 +37,7 @@ from .manifest import (
     decode_manifest,
     read_manifest,
 )
-from .placement import place, place_file, require_replaceable, work_folder
+from .placement import place, place_file, real_path, require_replaceable, work_folder
 from .processor import Processor, detect_processor
 
 SUFFIX = ".bundle.zip"
@@ -93,7 +93,7 @@ def pack_bundle(
     files = bundle_files(manifest)
     paths = [check_file(folder, file) for file in files]
     try:
-        archive.parent.resolve(strict=True)  # a folder that is misspelt is not made
+        archive.parent.stat()  # a folder that is misspelt is not made
         with work_folder(archive) as work:
             packed = work.path / archive.name
             with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
@@ -134,7 +134,7 @@ def install_bundle(
         OutputError: the bundle cannot be written.
         BundleError: the manifest is too new or none.
     """
-    output = None if output is None else output.expanduser().resolve()
+    output = None if output is None else real_path(output)
     with _opened(archive) as source:
         manifest = _checked_manifest(source, archive)
         choice = _choose(manifest, processor, cuda=cuda)

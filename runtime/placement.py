@@ -31,6 +31,20 @@ _SWAP = 2
 """``RENAME_EXCHANGE`` of Linux, ``RENAME_SWAP`` of macOS."""
 
 
+def expanded(path: str | Path) -> Path:
+    """Give ``path`` with the home folder for its ``~``; as it is where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises RuntimeError
+
+
+def real_path(path: str | Path) -> Path:
+    """Give the absolute path that ``path`` leads to, also where a link leads to itself.
+
+    ``Path.resolve`` raises RuntimeError for such links. What is there may then be asked of the
+    path, which is none that can be opened.
+    """
+    return Path(os.path.realpath(expanded(path)))
+
+
 def require_replaceable(output: Path) -> None:
     """Check that a bundle may be written to ``output``: nothing but a bundle is ever replaced.
 
@@ -44,6 +58,9 @@ def require_replaceable(output: Path) -> None:
 
 
 def _require_replaceable(output: Path) -> None:
+    if output.is_symlink() and not output.exists():
+        problem = "a link that leads nowhere is there; remove it or choose another folder"
+        raise OutputError(output, problem)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     try:

@@ -176,6 +176,14 @@ class TestInstalling:
             with pytest.raises(OutputError, match=f"bundle to {output}: File name too long"):
                 install(archive, tmp_path, output=output)
 
+    def test_a_link_to_itself_is_no_place(self, archive: Path, tmp_path: Path) -> None:
+        loop = tmp_path / "loop"
+        loop.symlink_to("loop")
+        with pytest.raises(OutputError, match="loop: a link that leads nowhere is there"):
+            install(archive, tmp_path, output=loop)
+        with pytest.raises(OutputError, match=r"a\.zip: Too many levels of"):
+            pack_bundle(TINY, loop / "a.zip")
+
     def test_a_bundle_that_cannot_run_here_is_not_installed(self, tmp_path: Path) -> None:
         pack_bundle(TINY, tmp_path / "a.zip", variants=["int8"])
         with pytest.raises(VariantError, match="has no variant for aarch64 with neither") as caught:

@@ -14,7 +14,7 @@ from ranklet.runtime import placement
 from ranklet.runtime.bundle import check_all_files
 from ranklet.runtime.errors import OutputError
 from ranklet.runtime.manifest import MANIFEST_NAME, Manifest, read_manifest
-from ranklet.runtime.placement import WorkFolder, place, require_replaceable, work_folder
+from ranklet.runtime.placement import WorkFolder, place, real_path, require_replaceable, work_folder
 
 
 @pytest.fixture
@@ -99,6 +99,18 @@ def test_a_bundle_with_other_things_is_not_replaced(tiny_bundle: Path, tmp_path:
     (output / "letters.txt").write_text("dear")
     with pytest.raises(OutputError, match=r"letters\.txt in it does not belong to the bundle"):
         require_replaceable(output)
+
+
+def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert real_path(tmp_path / "loop") == tmp_path / "loop"
+    with pytest.raises(OutputError, match="loop: a link that leads nowhere is there; remove it"):
+        require_replaceable(tmp_path / "loop")
+
+
+def test_the_home_of_nobody_is_a_folder_like_any_other() -> None:
+    assert real_path("~nobodyx/tiny") == Path.cwd() / "~nobodyx/tiny"
+    assert real_path("~") == Path.home().resolve()
 
 
 def test_output_below_a_file(tmp_path: Path) -> None:

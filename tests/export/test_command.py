@@ -46,6 +46,25 @@ def test_one_line_and_exit_code_2(words: list[str], line: str, run_export: Run) 
     assert line in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["~nobodyx/y"], "~nobodyx/y: there is no such folder"),
+        (["~nobodyx/y", "--output", "~nobodyx/z"], "~nobodyx/y: there is no such folder"),
+        (["{loop}"], "loop: this is a link that leads nowhere"),
+        (["some/model", "--output", "{loop}"], "loop: a link that leads nowhere is there"),
+        (["some/model", "--output", "{loop}/tiny"], "cannot write the bundle to"),
+    ],
+)
+def test_links_to_themselves_and_homes_of_nobody(
+    words: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    assert main(["export", *(word.format(loop=loop) for word in words)]) == 2
+    assert line in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("count", ["31", "-1", "many"])
 def test_too_few_pairs_to_verify(count: str, run_export: Run) -> None:
     result = run_export("some/model", "--verify-pairs", count)

@@ -70,6 +70,10 @@ def linked_folder(folder: Path) -> None:
     (folder / "1_Pooling").symlink_to(folder.parent / "elsewhere")
 
 
+def linked_to_itself(folder: Path) -> None:
+    (folder / "loop").symlink_to("loop")
+
+
 def sharded_outside(folder: Path) -> None:
     remove("model.safetensors")(folder)
     edit("model.safetensors.index.json", weight_map={"a": "../model.safetensors"})(folder)
@@ -155,6 +159,7 @@ REFUSALS: dict[str, tuple[Spoil, str]] = {
         "config.json is a link that leads out of the folder",
     ),
     "link to a folder outside": (linked_folder, "1_Pooling is a link that leads out of the folder"),
+    "link to itself": (linked_to_itself, "loop is a link that leads to itself"),
     "damaged index": (
         lambda folder: (
             remove("model.safetensors")(folder),
