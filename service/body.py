@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from litestar.connection import Request
@@ -183,7 +183,7 @@ def decode_value(content: bytes | Raw, kind: type[_Body]) -> _Body:
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
-        raise _field_error(str(error)) from error
+        raise _field_error(str(error), kind) from error
     except msgspec.DecodeError as error:
         message = f"the body is not JSON: {error}"
         raise MalformedBodyError(message) from error
@@ -192,7 +192,7 @@ def decode_value(content: bytes | Raw, kind: type[_Body]) -> _Body:
         raise MalformedBodyError(message) from error
 
 
-def _field_error(text: str) -> FieldError:
+def _field_error(text: str, kind: type[object]) -> FieldError:
     """Say in the caller's words what msgspec found: "Expected `str`, got `int` - at `$.query`"."""
     problem, at, place = text.rpartition(" - at `$")  # the last: what is quoted may have it, too
     if not at:
@@ -204,7 +204,20 @@ def _field_error(text: str) -> FieldError:
         return FieldError(f"{field} is required", field=field)
     words = re.sub(r"`([^`]*)`", _type_in_words, problem)
     words = words[:1].lower() + words[1:]
+    if problem.startswith("Invalid enum value"):
+        words += _instead(kind, field)
     return FieldError(f"{field or 'the body'}: {words}", field=field or None)
+
+
+def _instead(kind: type[object], field: str) -> str:
+    """Tell what to send for a field of which only some values are known."""
+    hint = get_type_hints(kind).get(field) if issubclass(kind, msgspec.Struct) else None
+    options = get_args(hint)
+    literals = [option for option in options if get_origin(option) is Literal]
+    choices = [repr(choice) for option in literals for choice in get_args(option)]
+    if bool in options:  # spelled as strings they are taken, but nobody should be told to
+        choices = ["true", "false"]
+    return f"; send {' or '.join(choices)}" if choices else ""
 
 
 def _type_in_words(match: re.Match[str]) -> str:

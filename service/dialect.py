@@ -47,7 +47,7 @@ class Dialect(Generic[_Body, _Answer]):
     summary: str
     description: str
     example: dict[str, Any]
-    """A body that works as it stands."""
+    """A body that works as it stands; begins with the two fields that every body needs."""
 
 
 def all_dialects() -> list[Dialect[Any, Any]]:

@@ -91,6 +91,7 @@ class UnknownModelError(InputError, LookupError):
     def __init__(self, name: str, *, known: Sequence[str]) -> None:
         """Name the model and those that there are."""
         super().__init__(f"no model is called {name!r}; there are: {', '.join(known)}")
+        self.field = "model"
 
 
 class ModelNotInstalledError(RankletError):

@@ -1,7 +1,7 @@
 """The routes: ranking in every dialect, and what operators and clients ask beside."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from litestar import get, post
@@ -16,9 +16,11 @@ from .answers import ERROR_WRITER, JSON, answer_errors_with
 from .body import check_lists, decode_body, drop_texts, read_body, readable
 from .catalog import Catalog
 from .dialect import Dialect, told_apart
-from .errors import NotReadyError
+from .errors import MalformedBodyError, NotReadyError
 from .scoring import check_size, rerank
 from .settings import Settings
+
+_Body = TypeVar("_Body", bound=msgspec.Struct)
 
 
 class Health(msgspec.Struct):
@@ -54,7 +56,7 @@ def rerank_route(
         content = readable(await read_body(request, limit=settings.max_body_bytes))
         dialect = told_apart(dialects, content)
         answer_errors_with(request, dialect.write_error)
-        body = decode_body(content, dialect.body)
+        body = _decoded(content, dialect, request)
         del content  # what waits with the documents takes memory that nobody counts
         check_lists(body, limit=settings.max_documents, documents_field=dialect.documents_field)
         wanted = dialect.read(body)
@@ -66,6 +68,24 @@ def rerank_route(
         return Response(answer, headers=headers, media_type=JSON)
 
     return handle
+
+
+def _decoded(
+    content: bytes, dialect: Dialect[_Body, Any], request: Request[Any, Any, Any]
+) -> _Body:
+    if not content or content.isspace():
+        fields = " and ".join(list(dialect.example)[:2])
+        message = f"the body is empty; send a JSON object with {fields}"
+        raise MalformedBodyError(message)
+    try:
+        return decode_body(content, dialect.body)
+    except MalformedBodyError as error:
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding.lower() == "identity":
+            raise
+        # Not before: some proxies decompress a body and leave the header.
+        message = f"the body has Content-Encoding: {encoding}; send it uncompressed"
+        raise MalformedBodyError(message) from error
 
 
 def operator_routes(catalog: Catalog) -> list[HTTPRouteHandler]:

@@ -1,6 +1,7 @@
 """Every error: its status, and a body that every client understands."""
 
 import asyncio
+import gzip
 import http.client
 import json
 import socket
@@ -115,6 +116,55 @@ def test_a_wrong_value_is_422_and_named(
     assert error.get("param") == field
     assert words in error["message"]
     assert (field or "the body") in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/v1/rerank", "query and documents"),
+        ("/v2/rerank", "query and documents"),
+        ("/", "query and texts"),
+        ("/v1/score", "text_1 and text_2"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b" \n"])
+def test_an_empty_body_is_called_empty(
+    tiny_client: httpx.Client, path: str, fields: str, content: bytes
+) -> None:
+    response = tiny_client.post(path, content=content)
+    assert response.status_code == 400
+    assert f"the body is empty; send a JSON object with {fields}" in response.text
+
+
+def test_a_compressed_body_is_to_be_sent_uncompressed(tiny_client: httpx.Client) -> None:
+    content = json.dumps({"query": "a", "documents": ["b"]}).encode()
+    headers = {"Content-Encoding": "gzip"}
+    response = tiny_client.post("/v1/rerank", content=gzip.compress(content), headers=headers)
+    error = check_error(response, 400, "malformed_body")
+    assert "Content-Encoding: gzip; send it uncompressed" in error["message"]
+    proxied = tiny_client.post("/v1/rerank", content=content, headers=headers)
+    assert proxied.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "choices"),
+    [
+        ("/v1/rerank", {"documents": ["b"], "return_documents": "yes"}, "true or false"),
+        ("/rerank", {"texts": ["b"], "truncate": "maybe"}, "true or false"),
+        ("/v1/rerank", {"documents": ["b"], "truncation_side": "Left"}, "'left' or 'right'"),
+        (
+            "/rerank",
+            {"texts": ["b"], "truncation_direction": "Up"},
+            "'Left' or 'Right' or 'left' or 'right'",
+        ),
+    ],
+)
+def test_the_values_are_listed_where_there_are_few(
+    tiny_client: httpx.Client, path: str, body: dict[str, object], choices: str
+) -> None:
+    response = tiny_client.post(path, json={"query": "a", **body})
+    assert response.status_code == 422
+    assert f"; send {choices}" in response.text
 
 
 @pytest.mark.parametrize(
@@ -249,6 +299,7 @@ def test_a_client_that_asks_before_sending_is_told_at_once(tiny_client: httpx.Cl
 def test_an_unknown_model_is_404_and_the_known_are_listed(post: Post) -> None:
     body = {"model": "nobody", "query": "a", "documents": ["b"]}
     error = check_error(post(body), 404, "model_not_found")
+    assert error["param"] == "model"
     assert "'nobody'" in error["message"]
     assert "tiny" in error["message"]
     assert "absent" in error["message"]
