@@ -63,7 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="DIR", help="the bundle's folder (models/built/<name>)"
     )
     parser.add_argument("--name", help="the model's name (that of the folder, or of SOURCE)")
-    parser.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
+    parser.add_argument(
+        "--revision",
+        metavar="REV",
+        help="branch, tag or commit on the hub; with it, organisation/name means the hub, even "
+        "where there is such a folder",
+    )
     parser.add_argument(
         "--from",
         dest="origin",

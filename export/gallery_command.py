@@ -8,6 +8,7 @@ import msgspec
 from . import command
 from .errors import ExportError, SourceNotFoundError
 from .gallery import Entry, find_entry, read_catalog
+from .request import looks_like_hub_id
 
 _EPILOG = """\
 examples:
@@ -99,7 +100,9 @@ def _install(arguments: argparse.Namespace, entry: Entry) -> int:
         raise SourceNotFoundError(entry.source, problem)
     words = [entry.source, "--name", name, "--from", entry.origin]
     words += ["--output", str(arguments.output)] if arguments.output else []
-    words += ["--revision", entry.revision] if entry.revision else []
+    # Without a revision, a folder that happens to have the model's name would be taken.
+    revision = entry.revision or ("main" if looks_like_hub_id(entry.source) else None)
+    words += ["--revision", revision] if revision else []
     words += ["--json"] if arguments.json else []
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)

@@ -25,8 +25,6 @@ from huggingface_hub.errors import (
 from .checksum import matches_etag
 from .errors import DownloadError, first_line
 
-_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
-
 _DESCRIPTION = ("*.json", "*.model", "*.txt", "README.md")
 """All of a checkpoint but its weights."""
 
@@ -56,11 +54,6 @@ class HubModel:
     """Where the files lie that were fetched so far."""
 
 
-def looks_like_hub_id(source: str) -> bool:
-    """Whether ``source`` reads as ``organisation/name``."""
-    return _HUB_ID.fullmatch(source) is not None
-
-
 def fetch_description(repo_id: str, revision: str | None) -> HubModel:
     """Fetch all but the weights.
 
@@ -78,7 +71,7 @@ def fetch_description(repo_id: str, revision: str | None) -> HubModel:
     try:
         info = HfApi().model_info(repo_id, revision=commit)
     except (OSError, ValueError) as error:
-        raise DownloadError(repo_id, _explain(error, revision)) from error
+        raise DownloadError(repo_id, _explain(repo_id, error, revision)) from error
     files = tuple(sibling.rfilename for sibling in info.siblings or ())
     model = HubModel(repo_id, commit, files, folder)
     fetch_files(model, [name for name in files if _MODULE_CONFIG.fullmatch(name)])
@@ -128,11 +121,11 @@ def _snapshot(
             local_files_only=constants.HF_HUB_OFFLINE,
         )
     except (OSError, ValueError) as error:
-        raise DownloadError(repo_id, _explain(error, revision)) from error
+        raise DownloadError(repo_id, _explain(repo_id, error, revision)) from error
     return Path(folder)
 
 
-def _explain(error: Exception, revision: str | None) -> str:
+def _explain(repo_id: str, error: Exception, revision: str | None) -> str:
     """Say in a line what went wrong and what to do about it."""
     status = _status(error)
     if isinstance(error, RevisionNotFoundError):
@@ -140,27 +133,31 @@ def _explain(error: Exception, revision: str | None) -> str:
     if isinstance(error, GatedRepoError):
         return "access must be granted first: accept its terms on the hub and set HF_TOKEN"
     if status is not None:
-        return _explain_status(status)
+        return _explain_status(repo_id, status)
     if isinstance(error, LocalEntryNotFoundError) and constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set, it is not in the cache, and there is no such folder here"
+        return f"HF_HUB_OFFLINE is set, and it is not in the cache{_nor_here(repo_id)}"
     if isinstance(error, OSError) and error.errno is None:
         return (
             f"{constants.ENDPOINT} cannot be reached, or the connection broke off: run the same "
-            "command again to resume; HF_HUB_OFFLINE=1 takes a model from the cache (and there is "
-            "no such folder here)"
+            "command again to resume; HF_HUB_OFFLINE=1 takes a model from the cache"
+            f"{_nor_here(repo_id)}"
         )
     return first_line(error)
 
 
-def _explain_status(status: int) -> str:
+def _nor_here(repo_id: str) -> str:
+    """Say that the name is that of no folder either: one may have been meant."""
+    return "" if Path(repo_id).exists() else " (and there is no such folder here)"
+
+
+def _explain_status(repo_id: str, status: int) -> str:
     answer = f"{constants.ENDPOINT} answered {status}"
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return (
-            f"{answer}: there is no such model, or HF_TOKEN gives no access to it (and there is no "
-            "such folder here)"
-        )
+        problem = "there is no such model, or HF_TOKEN gives no access to it"
+        return f"{answer}: {problem}{_nor_here(repo_id)}"
     if status == HTTPStatus.NOT_FOUND:
-        return f"{answer}: there is no such model, and no such folder here"
+        nor_here = "" if Path(repo_id).exists() else ", and no such folder here"
+        return f"{answer}: there is no such model{nor_here}"
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return f"{answer}; try again later"
     return answer

@@ -1,5 +1,6 @@
 """What an export is asked to do."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,6 +42,13 @@ MIN_PAIRS = 32
 BUILT = Path("models/built")
 """Where bundles go that nobody gave a place."""
 
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+
+
+def looks_like_hub_id(source: str) -> bool:
+    """Whether ``source`` reads as ``organisation/name``."""
+    return _HUB_ID.fullmatch(source) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
@@ -54,7 +62,7 @@ class ExportRequest:
     name: str | None = None
     """The model's name; where None that of the output folder, else that of the source."""
     revision: str | None = None
-    """Branch, tag or commit on the hub."""
+    """Branch, tag or commit on the hub; with it, a hub id means no folder of the same name."""
     template: str | None = None
     """The prompt that a language model was trained to rerank with, by name."""
     origin: Origin = "auto"
@@ -75,6 +83,11 @@ class ExportRequest:
     max_quality_loss: float = MAX_QUALITY_LOSS
     """Share of fp32's nDCG@10, in the mean over ``verify_data``, that a variant may lose."""
 
+    @property
+    def means_hub(self) -> bool:
+        """Whether the source is sought on the hub, whatever folders there are."""
+        return self.revision is not None and looks_like_hub_id(self.source)
+
     def place(self) -> tuple[str, Path]:
         """Give the model's name and the bundle's folder.
 
@@ -92,6 +105,8 @@ class ExportRequest:
         return name, output or real_path(BUILT / name)
 
     def _source_name(self) -> str:
+        if self.means_hub:
+            return self.source.rpartition("/")[2]
         source = real_path(self.source.removeprefix("flashrank:"))
         return source.stem if source.suffix == ".zip" else source.name
 

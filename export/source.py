@@ -16,7 +16,7 @@ from .onnx_source import (
     open_graph_on_hub,
     prefers_graph,
 )
-from .request import ExportRequest
+from .request import ExportRequest, looks_like_hub_id
 
 
 def open_source(request: ExportRequest, unpacked: Path) -> Checkpoint:
@@ -38,11 +38,11 @@ def open_source(request: ExportRequest, unpacked: Path) -> Checkpoint:
         _require_graph_options(request)
         return open_flashrank_model(source, revision, unpacked, graph=request.graph)
     path = expanded(source)
-    if path.exists():
+    if path.exists() and not request.means_hub:
         return _open_path(request, path, unpacked)
-    if path.is_symlink():
+    if path.is_symlink() and not request.means_hub:
         raise SourceNotFoundError(source, "this is a link that leads nowhere")
-    if not hub.looks_like_hub_id(source):
+    if not looks_like_hub_id(source):
         problem = "there is no such folder, and a model on the hub is called organisation/name"
         raise SourceNotFoundError(source, problem)
     if path.parent.is_dir() and revision is None:

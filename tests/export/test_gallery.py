@@ -11,7 +11,7 @@ from ranklet.cli import main
 from ranklet.export.errors import ExportError
 from ranklet.export.flashrank_archive import PREFIX
 from ranklet.export.gallery import find_entry, read_catalog, restricts_use
-from ranklet.export.hub import looks_like_hub_id
+from ranklet.export.request import looks_like_hub_id
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,6 +73,17 @@ def test_shipped_model_is_never_sought_on_the_hub(
     told = capsys.readouterr().err
     assert "./models/ranklet-mini: there is no such folder" in told
     assert "install ranklet-mini in a checkout of the repository" in told
+
+
+def test_a_folder_of_a_models_name_is_not_installed_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / find_entry("ms-marco-minilm-l-6").source).mkdir(parents=True)
+    assert main(["models", "install", "ms-marco-minilm-l-6", "--output", "bundle"]) == 2
+    assert "cannot download cross-encoder/ms-marco-MiniLM-L6-v2" in capsys.readouterr().err
 
 
 def test_accepted_licence_lets_the_download_begin(run_ranklet: Run, tmp_path: Path) -> None:

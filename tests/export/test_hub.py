@@ -17,6 +17,7 @@ import onnx
 import pytest
 from huggingface_hub.constants import DOWNLOAD_CHUNK_SIZE
 
+from ranklet.export.request import ExportRequest
 from ranklet.runtime.bundle import check_all_files
 from ranklet.runtime.manifest import Source, read_manifest
 
@@ -275,6 +276,26 @@ def test_a_revision_seeks_on_the_hub_what_no_folder_here_holds(
     result = run_ranklet(*words, environment=environment)
     assert "cannot download models/nope: " in result.stderr
     assert "answered 404: there is no such model, and no such folder here" in result.stderr
+
+
+def test_a_revision_means_the_hub_also_where_there_is_such_a_folder(
+    environment: dict[str, str], run_ranklet: Run
+) -> None:
+    words = ("export", "models/ranklet-mini", "--revision", "main")
+    result = run_ranklet(*words, environment=environment)
+    assert "cannot download models/ranklet-mini: " in result.stderr
+    assert result.stderr.rstrip().endswith("answered 404: there is no such model")
+
+
+def test_the_name_is_the_ids_whatever_a_folder_of_that_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    Path("some").mkdir()
+    Path("some/model").symlink_to(tmp_path / "elsewhere")
+    assert ExportRequest("some/model").place()[0] == "elsewhere"
+    assert ExportRequest("some/model", revision="main").place()[0] == "model"
 
 
 def test_offline_without_the_model(
