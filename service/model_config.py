@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 import yaml
 
+from .settings import MAX_WORKERS
 from .yaml_reader import NULL, NodeReader, line_of
 
 _SUFFIXES = (".yaml", ".yml")
@@ -59,7 +60,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
     """Load it at start; where None, only the default model is."""
     variant: str | None = None
     """Run this variant; the server's choice where None."""
-    workers: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    workers: Annotated[int, msgspec.Meta(ge=1, le=MAX_WORKERS)] | None = None
     """Pairs scored at the same time; the server's setting where None."""
     max_length: Annotated[int, msgspec.Meta(ge=16)] | None = None
     """Tokens of a pair, fewer than the model's window to score long pairs faster."""

@@ -1,5 +1,6 @@
 """Options: each setting is a flag of ``ranklet serve`` and a ``RANKLET_*`` variable."""
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,14 +9,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from .errors import SettingsError
-from .settings import Settings
+from .settings import MAX_WORKERS, Settings
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LOG_FORMATS = ("plain", "json")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s,]+")
 _MAX_PORT = 65_535
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kmg]i?)?b?)", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kmg]i?)?b?)", re.IGNORECASE | re.ASCII)
 _UNITS = {
     prefix + suffix: factor
     for prefix, factor in {
@@ -65,11 +66,11 @@ def _at_least(lowest: int, highest: int | None = None) -> Callable[[str], int]:
 
 def _size(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
-    size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
-    if size < 1:
+    size = float(found[1]) * _UNITS[found[2].upper()] if found else 0
+    if not 1 <= size < math.inf:
         message = "a number of bytes, as 512MiB, 2GB or 536870912"
         raise ValueError(message)
-    return size
+    return int(size)
 
 
 def _one_of(words: Sequence[str]) -> Callable[[str], str]:
@@ -113,7 +114,7 @@ OPTIONS: tuple[Option, ...] = (
         "port", "--port", "PORT", "port to listen on, 0 for a free one", _at_least(0, _MAX_PORT)
     ),
     Option("variant", "--variant", "NAME", "run this variant of every bundle", str),
-    Option("workers", "--workers", "N", "pairs scored at the same time", _at_least(1)),
+    Option("workers", "--workers", "N", "pairs scored at the same time", _at_least(1, MAX_WORKERS)),
     Option("max_documents", "--max-documents", "N", "documents in a request", _at_least(1)),
     Option(
         "max_document_chars",

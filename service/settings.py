@@ -7,6 +7,9 @@ from typing import Literal
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["plain", "json"]
 
+MAX_WORKERS = 1024
+"""As in ``runtime.reranker``, which is not imported here: ``--help`` does not wait for numpy."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

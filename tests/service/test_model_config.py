@@ -228,6 +228,7 @@ def test_all_problems_of_all_files_with_their_lines(tmp_path: Path) -> None:
     ("line", "problem"),
     [
         ("workers: 0", "workers: Expected `int` >= 1"),
+        ("workers: 1025", "workers: Expected `int` <= 1024"),
         ("workers: many", "workers: Expected `int | null`"),
         ("max_length: 15", "max_length: Expected `int` >= 16"),
         ("preload: maybe", "preload: Expected `bool | null`"),

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ranklet.runtime import reranker
 from ranklet.service.command import add_arguments
 from ranklet.service.errors import SettingsError
 from ranklet.service.options import OPTIONS, parse_settings
-from ranklet.service.settings import Settings
+from ranklet.service.settings import MAX_WORKERS, Settings
 
 
 def parse(*words: str, **environment: str) -> Settings:
@@ -98,6 +99,33 @@ def test_any_text_is_a_port_or_a_problem(text: str) -> None:
     """No other exception than ours comes out."""
     with suppress(SettingsError):
         assert 0 <= parse_settings({"port": text, "config": "a"}, {}).port <= 65_535
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512MiB", 512 * 2**20), (" 2 gb", 2 * 10**9), ("0.5k", 500), ("7", 7)]
+)
+def test_sizes_have_units(text: str, size: int) -> None:
+    assert parse("--config", "a", "--max-model-bytes", text).max_model_bytes == size
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "5\u212a", "\u0665", "0.4", "-1", "", "MB"])
+def test_what_is_no_size_is_a_problem(text: str) -> None:
+    """A Kelvin sign is a k to some, and 400 digits are no number to others."""
+    with pytest.raises(SettingsError, match="expected a number of bytes, as 512MiB"):
+        parse("--config", "a", "--max-model-bytes", text)
+
+
+@given(st.from_regex(r"\d{1,400}\s?[kKmM\u212a]?", fullmatch=True) | st.text())
+def test_any_text_is_a_size_or_a_problem(text: str) -> None:
+    with suppress(SettingsError):
+        assert parse_settings({"max_model_bytes": text, "config": "a"}, {}).max_model_bytes
+
+
+def test_workers_have_a_limit() -> None:
+    assert parse("--config", "a", "--workers", "1024").workers == MAX_WORKERS
+    with pytest.raises(SettingsError, match="a whole number from 1 to 1024"):
+        parse("--config", "a", "--workers", "1025")
+    assert reranker.MAX_WORKERS == MAX_WORKERS
 
 
 def test_help_names_every_default(capsys: pytest.CaptureFixture[str]) -> None:
