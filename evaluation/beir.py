@@ -71,7 +71,7 @@ def _read_texts(
     for number, line in read_lines(path, hint=_LAYOUT_HINT):
         try:
             entry = decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise CollectionError(path, number, str(error)) from error
         name = str(entry.id)
         if name in seen:

@@ -63,7 +63,7 @@ class ScoreCache:
         for line in lines:
             try:
                 scored = msgspec.json.decode(line, type=ScoredQuery)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             if len(scored.logits) == sizes.get(scored.query):
                 known[scored.query] = scored

@@ -109,7 +109,7 @@ def read_file(source: str, folder: Path, name: str, kind: type[_Content]) -> _Co
         return msgspec.json.decode((folder / name).read_bytes(), type=kind)
     except FileNotFoundError:
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnsupportedCheckpointError(source, f"its {name} is damaged: {error}") from error
 
 

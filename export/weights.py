@@ -78,7 +78,7 @@ def _no_safetensors(present: Collection[str]) -> str:
 def _read_index(source: str, path: Path) -> list[str]:
     try:
         index = msgspec.json.decode(path.read_bytes(), type=_Index)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnsupportedCheckpointError(source, f"its {path.name} is damaged: {error}") from error
     names = sorted(set(index.weight_map.values()))
     if not names or any(Path(name).name != name for name in names):

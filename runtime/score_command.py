@@ -112,7 +112,7 @@ def _parse(lines: list[str]) -> list[_Document]:
 def _parse_json(number: int, line: str) -> _Document:
     try:
         parsed = msgspec.json.decode(line, type=_JsonDocument)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         message = f'line {number} is not a JSON object with "text" and perhaps "id": {error}'
         raise InputError(message) from error
     return _Document(parsed.text, parsed.id)

@@ -78,6 +78,7 @@ class TestScore:
             (["no such file"], "", "cannot read no such file: No such file"),
             ([], b"\xff\n", "is not UTF-8"),
             ([], '{"text": "a"}\n{"tex": 1}\n', "line 2 is not a JSON object"),
+            ([], '{"more": ' + "[" * 50_000, "line 1 is not a JSON object"),
         ],
     )
     def test_faults_are_one_line_and_status_2(

@@ -113,6 +113,7 @@ class TestFirstStage:
         ("corpus.jsonl", '{"_id": "a", "text": "x"}\n\n{"_id": "b"}\n', "line 3: .*`text`"),
         ("corpus.jsonl", '{"_id": "a", "text": 5}\n', "line 1: Expected `str`"),
         ("corpus.jsonl", '{"_id": "a", "text": "x"}\nnot json\n', "line 2: JSON is malformed"),
+        ("corpus.jsonl", '{"more": ' + "[" * 50_000, "line 1: maximum recursion depth"),
         ("corpus.jsonl", '{"_id": "a", "text": "x"}\n' * 2, "line 2: the _id 'a' is there a sec"),
         ("queries.jsonl", '{"id": "q1", "text": "x"}\n', "line 1: .*`_id`"),
         ("queries.jsonl", '{"_id": "q1", "text": "x"}\n', "has no query 'q2', which is judged"),

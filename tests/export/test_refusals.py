@@ -159,6 +159,7 @@ REFUSALS: dict[str, tuple[Spoil, str]] = {
         "config.json is a link that leads out of the folder",
     ),
     "link to a folder outside": (linked_folder, "1_Pooling is a link that leads out of the folder"),
+    "nested config": (write("config.json", '{"more": ' + "[" * 50_000), "config.json is damaged"),
     "link to itself": (linked_to_itself, "loop is a link that leads to itself"),
     "damaged index": (
         lambda folder: (
