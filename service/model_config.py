@@ -27,6 +27,10 @@ _READ_ERRORS = (OSError, RecursionError, yaml.YAMLError, ValueError, OverflowErr
 """The last two are PyYAML's for numbers that are too large, as in an escape."""
 
 
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+"""A request without a name means the default model, so nobody could ask for an empty one."""
+
+
 class Parameters(msgspec.Struct, frozen=True):
     """``parameters`` of a model."""
 
@@ -44,7 +48,7 @@ class Diffusers(msgspec.Struct, frozen=True):
 class ModelConfig(msgspec.Struct, frozen=True):
     """A model as a configuration file describes it."""
 
-    name: str
+    name: Name
     """What callers call it."""
     backend: Literal["rerankers"]
     parameters: Parameters
@@ -54,7 +58,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
     """For people; nothing reads it."""
     known_usecases: list[str] | None = None
     """LocalAI's own hint; every model here reranks."""
-    aliases: tuple[str, ...] = ()
+    aliases: tuple[Name, ...] = ()
     """More names for it; ``*`` answers to every name that is not taken."""
     preload: bool | None = None
     """Load it at start; where None, only the default model is."""

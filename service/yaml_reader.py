@@ -1,6 +1,7 @@
 """From YAML nodes to structs: every problem with its file and line, every unknown key by name."""
 
 import difflib
+import reprlib
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ _YAML = "tag:yaml.org,2002:"
 NULL = f"{_YAML}null"
 
 _Loaded = TypeVar("_Loaded")
+
+_SHORTENED = reprlib.Repr()
+_SHORTENED.maxlevel = 2  # anchors make megabytes of a few lines, most of all by nesting
 
 _TEXTS = {list[str], tuple[str, ...]}
 
@@ -33,10 +37,11 @@ class NodeReader:
             self._report(node, f"{path or 'a model'} must be a mapping of keys to values")
             return None
         known = len(self.problems)
-        hints = get_type_hints(kind, include_extras=True)
+        hints = get_type_hints(kind)
+        limited = get_type_hints(kind, include_extras=True)
         values: dict[str, object] = {}
         for key, value in self._entries(node, list(hints), path):
-            values[key] = self._value(value, hints[key], _joined(path, key))
+            values[key] = self._value(value, hints[key], limited[key], _joined(path, key))
         for field in msgspec.structs.fields(kind):  # type: ignore[arg-type]  # always a struct
             if field.required and field.name not in values:
                 self._report(node, f"the key {_joined(path, field.name)!r} is missing")
@@ -57,7 +62,8 @@ class NodeReader:
                 yield key, value
             seen.add(key)
 
-    def _value(self, node: yaml.Node, kind: Any, path: str) -> object:  # noqa: ANN401 - any annotation
+    def _value(self, node: yaml.Node, kind: Any, limited: Any, path: str) -> object:  # noqa: ANN401 - any annotation
+        """Give the value of a key of type ``kind``, which is ``limited`` where not all may be."""
         if _is_struct(kind):
             return self.read(node, kind, path)
         try:
@@ -66,9 +72,10 @@ class NodeReader:
             self._report(node, f"{path}: not a valid {node.tag.removeprefix(_YAML)}")
             return None
         try:
-            value: object = msgspec.convert(loaded, type=kind)
+            value: object = msgspec.convert(loaded, type=limited)
         except msgspec.ValidationError as error:
-            self._report(node, f"{path}: {_expectation(kind) or error}, not {loaded!r}")
+            found = _SHORTENED.repr(loaded)
+            self._report(node, f"{path}: {_expectation(kind) or error}, not {found}")
             return None
         return value
 

@@ -235,6 +235,7 @@ def test_all_problems_of_all_files_with_their_lines(tmp_path: Path) -> None:
         ("long_documents: split", "expected 'truncate' or 'chunk', not 'split'"),
         ("score: logit", "expected 'sigmoid' or 'raw', not 'logit'"),
         ("aliases: many", "aliases: Expected `array`"),
+        ('aliases: ["b", ""]', "aliases: Expected `str` of length >= 1"),
         ("aliases: [*]", 'write "*" in quotes'),
         ("max_lenght: 9", "did you mean 'max_length'?"),
         ("preload: 2001-99-99", "preload: not a valid timestamp"),
@@ -251,6 +252,22 @@ def test_wrong_options(tmp_path: Path, line: str, problem: str) -> None:
     [found] = problems_of(write(tmp_path, text))
     assert ":4: " in found
     assert problem in found
+
+
+def test_a_model_has_a_name(tmp_path: Path) -> None:
+    text = 'name: ""\nbackend: rerankers\nparameters: {model: cross-encoder}\n'
+    [found] = problems_of(write(tmp_path, text))
+    assert "model.yaml:1: name: Expected `str` of length >= 1, not ''" in found
+
+
+def test_what_anchors_multiply_is_not_quoted_in_full(tmp_path: Path) -> None:
+    nested = "&x0 [lol, lol, lol, lol, lol, lol]"
+    for depth in range(1, 7):
+        nested = f"&x{depth} [{nested}, {', '.join([f'*x{depth - 1}'] * 5)}]"
+    text = f"name: a\nbackend: rerankers\nparameters: {{model: a}}\npreload: {nested}\n"
+    [found] = problems_of(write(tmp_path, text))
+    assert "preload: Expected `bool | null`, got `array`, not [[" in found
+    assert len(found) < 1_000
 
 
 @pytest.mark.parametrize(
