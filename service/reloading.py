@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .errors import ReloadError
+from ranklet.runtime.errors import RankletError
 
 if TYPE_CHECKING:
     from .catalog import Catalog
@@ -62,5 +62,7 @@ def _do_nothing(_number: int, _frame: FrameType | None) -> None:
 async def _reload(catalog: "Catalog") -> None:
     try:
         await catalog.reload()
-    except ReloadError as error:
+    except RankletError as error:
         _log.error("%s", error)
+    except Exception:  # noqa: BLE001 - nobody waits for the task, so the log is where it is told
+        _log.exception("nothing was reloaded, what ran before still runs: this is a bug")

@@ -1,5 +1,7 @@
 """Many models behind one server: what their configuration asks for, and its reloading."""
 
+import asyncio
+import os
 import re
 import shutil
 import signal
@@ -15,7 +17,10 @@ import httpx
 import pytest
 
 from ranklet.runtime.reranker import Reranker
+from ranklet.service.catalog import build_catalog
 from ranklet.service.model_config import ModelConfig, read_model_configs
+from ranklet.service.reloading import reloading_on_hangup
+from ranklet.service.settings import Settings
 
 StartServer = Callable[..., tuple["subprocess.Popen[str]", httpx.Client]]
 Eventually = Callable[[Callable[[], bool]], None]
@@ -324,6 +329,33 @@ def test_sighup_reloads(
     (models.config / "c.yaml").unlink()
     process.send_signal(signal.SIGHUP)
     eventually(lambda: statuses(client) == {"a": "ready"})
+
+
+def test_a_bug_while_reloading_is_logged(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog = build_catalog(Settings(models=(tiny_bundle,)))
+    entries = catalog.entries
+
+    def fail(_: Settings) -> None:
+        message = "what nobody thought of"
+        raise KeyError(message)
+
+    async def hang_up() -> None:
+        with reloading_on_hangup(catalog):
+            os.kill(os.getpid(), signal.SIGHUP)
+            async with asyncio.timeout(30):
+                while "nothing was reloaded" not in caplog.text:  # noqa: ASYNC110 - no event tells it
+                    await asyncio.sleep(0.01)
+
+    monkeypatch.setattr("ranklet.service.catalog.read_entries", fail)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        asyncio.run(hang_up())
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert "KeyError: 'what nobody thought of'" in caplog.text
+    assert catalog.entries is entries
 
 
 def test_models_beyond_the_budget_are_a_problem_at_start(models: Models) -> None:
