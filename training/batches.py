@@ -11,7 +11,7 @@ from torch import Tensor
 from .lists import RankingLists
 from .texts import FIRST, SEPARATOR, DeviceTexts, send
 
-_SPECIAL = 3
+SPECIAL_TOKENS = 3
 """Tokens of a pair that are neither the query's nor the document's."""
 
 _TOKENS_IN_BATCH = {"cpu": 5120, "cuda": 65536}
@@ -73,7 +73,7 @@ class PairBatcher:
             window: Tokens of a pair at most, more than any query has.
         """
         pairs = self._pair(rows, documents, window)
-        lengths = pairs.query_tokens + pairs.passage_tokens + _SPECIAL
+        lengths = pairs.query_tokens + pairs.passage_tokens + SPECIAL_TOKENS
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
@@ -88,7 +88,7 @@ class PairBatcher:
     ) -> _Pairs:
         queries, passages = np.repeat(rows, documents.shape[1]), documents.ravel()
         query_tokens = self._queries.lengths[queries]
-        room = window - _SPECIAL - query_tokens
+        room = window - SPECIAL_TOKENS - query_tokens
         return _Pairs(
             queries, passages, query_tokens, self._passages.lengths[passages].clip(max=room)
         )

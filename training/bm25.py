@@ -22,12 +22,12 @@ class Bm25:
         rows, tokens = np.divmod(entries, vocabulary)
         holding = np.bincount(tokens, minlength=vocabulary)
         # The logarithm is that of Lucene, which is never negative.
-        rarity = np.log1p((len(texts) - holding + 0.5) / (holding + 0.5))
+        idf = np.log1p((len(texts) - holding + 0.5) / (holding + 0.5))
         length = texts.lengths / max(1.0, float(texts.lengths.mean()))
         saturated = counts * (_K1 + 1) / (counts + _K1 * (1 - _B + _B * length[rows]))
         self._weights = torch.sparse_coo_tensor(
             torch.from_numpy(np.stack([rows, tokens])),
-            torch.from_numpy((rarity[tokens] * saturated).astype(np.float32)),
+            torch.from_numpy((idf[tokens] * saturated).astype(np.float32)),
             size=(len(texts), vocabulary),
             device=device,
             is_coalesced=True,
@@ -36,6 +36,9 @@ class Bm25:
 
     def score(self, queries: Sequence[Ids]) -> Tensor:
         """Score all texts for each query.
+
+        Args:
+            queries: Token ids; one without tokens scores 0 everywhere.
 
         Returns:
             float32, shape (queries, texts), as shares of the query's best score, 0 to 1.

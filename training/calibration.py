@@ -57,14 +57,22 @@ class Line:
 
 
 def fit_line(logits: NDArray[np.float32]) -> Line:
-    """Fit on logits of shape (lists, documents)."""
+    """Fit on logits of shape (lists, documents), without Platt's smoothing of the targets.
+
+    Raises:
+        ValueError: the model ranks what answers last, or nothing wrongly: there is no such line.
+    """
     relevant = _relevant(logits)
 
-    def surprise(parameters: NDArray[np.float64]) -> float:
+    def loss(parameters: NDArray[np.float64]) -> float:
         wanted = np.where(relevant, 1, -1) * (parameters[0] * logits + parameters[1])
         return float(np.logaddexp(0, -wanted).mean())
 
-    slope, shift = minimize(surprise, x0=[1.0, 0.0], method="Nelder-Mead").x
+    found = minimize(loss, x0=[1.0, 0.0], method="Nelder-Mead")
+    slope, shift = found.x
+    if not found.success or slope <= 0:
+        message = f"no line makes probabilities of these logits: slope {slope:.3g}, {found.message}"
+        raise ValueError(message)
     return Line(float(slope), float(shift))
 
 

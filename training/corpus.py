@@ -57,4 +57,6 @@ def _queries(tokenizer: Tokenizer, queries: Sequence[TrainingQuery]) -> Queries:
     ids = tokenize(tokenizer, [query.text for query in queries], at_most=_QUERY_TOKENS)
     documents = [-1 if query.document is None else query.document for query in queries]
     answered = [query.is_answered for query in queries]
-    return Queries(Texts.of(ids), np.array(documents), np.array(answered))
+    return Queries(
+        Texts.of(ids), np.array(documents, dtype=np.int64), np.array(answered, dtype=np.bool_)
+    )

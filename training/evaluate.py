@@ -22,6 +22,12 @@ _RANKLET = (sys.executable, "-m", "ranklet.cli")
 def main() -> None:
     """Export, measure, write down."""
     arguments = _parser().parse_args()
+    names = [model.name for model in arguments.models]
+    if len(names) != len({*names}):
+        sys.exit(
+            f"a bundle and a record are named as the model's folder: {', '.join(names)} repeat"
+        )
+    development = {model.name: _development(model) for model in arguments.models}
     bundles = [_export(model, arguments.bundles, arguments.variants) for model in arguments.models]
     words = ["eval", "--json", "--metrics", _METRICS, "--depth", str(arguments.depth)]
     words += ["--variant", *arguments.variants, "--model", *map(str, bundles)]
@@ -32,11 +38,11 @@ def main() -> None:
     )
     report = json.loads(found.stdout)
     report["environment"]["command"] = name_data_folder(report["environment"]["command"])
-    report["development"] = {model.name: _development(model) for model in arguments.models}
-    if arguments.output is not None:
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    report["development"] = development
     with LOOKS.open("a") as looks:
         looks.write(json.dumps(_look(report, arguments.note)) + "\n")
+    if arguments.output is not None:
+        arguments.output.write_text(json.dumps(report, indent=1) + "\n")
     print(f"written down in {LOOKS}")
 
 
@@ -67,8 +73,9 @@ def _export(model: Path, bundles: Path, variants: Sequence[str]) -> Path:
 
 
 def _development(model: Path) -> dict[str, object]:
-    """Give what train found on the development slice."""
-    figures: dict[str, object] = json.loads((model / "development.json").read_text())
+    """Give what train found on the development slice; of other models nothing is known."""
+    path = model / "development.json"
+    figures: dict[str, object] = json.loads(path.read_text()) if path.exists() else {}
     return figures
 
 

@@ -11,17 +11,17 @@ from .model import CrossEncoder, Reading
 
 
 class Family(nn.Module):
-    """Encoders that learn together, the deepest last, and lines from the states of one to its."""
+    """Encoders that learn together, the deepest last, and projections of states onto its."""
 
     def __init__(self, encoders: Sequence[CrossEncoder]) -> None:
         super().__init__()
         self.encoders = cast("Sequence[CrossEncoder]", nn.ModuleList(encoders))
         width = encoders[-1].config.hidden_size
-        lines = [nn.Linear(width, width) for _ in encoders[1:]]
-        for line in lines:
-            nn.init.eye_(line.weight)
-            nn.init.zeros_(line.bias)
-        self.lines = nn.ModuleList(lines)
+        projections = [nn.Linear(width, width) for _ in encoders[1:]]
+        for projection in projections:
+            nn.init.eye_(projection.weight)
+            nn.init.zeros_(projection.bias)
+        self.projections = nn.ModuleList(projections)
 
     def distance(self, readings: Sequence[Reading], mask: Tensor) -> Tensor:
         """Sum up, over tokens, how far the states of the shallow encoders are from the deepest's.
@@ -32,6 +32,6 @@ class Family(nn.Module):
         """
         *shallow, deepest = readings
         wanted = deepest.states.detach()
-        parts = zip(self.lines, shallow, strict=True)
-        distances = [state_distance(line(one.states), wanted, mask) for line, one in parts]
+        parts = zip(self.projections, shallow, strict=True)
+        distances = [state_distance(project(one.states), wanted, mask) for project, one in parts]
         return torch.stack([mask.new_zeros((), dtype=torch.float32), *distances]).sum()

@@ -17,7 +17,7 @@ class Targets:
     """What a step's lists should look like, on the device of the logits."""
 
     teacher: Tensor
-    """Scores, shape (lists, documents)."""
+    """Scores, float32, shape (lists, documents)."""
     is_own: Tensor
     """bool, of the same shape: whether the passage is of the document that is known to answer."""
 
@@ -29,6 +29,9 @@ def family_loss(logits: dict[str, Tensor], targets: Targets, settings: TrainSett
         logits: Of each model, the deepest last, each of shape (lists, documents).
         targets: What to rank like.
         settings: Weights of the parts.
+
+    Returns:
+        The sum over the models, of means over the lists; shape ().
     """
     *shallow, deepest = logits.values()
     loss = _loss(deepest, targets, settings)
@@ -39,7 +42,7 @@ def family_loss(logits: dict[str, Tensor], targets: Targets, settings: TrainSett
 
 
 def state_distance(found: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
-    """Compare hidden states, as TinyBERT does (Jiao et al., 2020).
+    """Compare hidden states, as TinyBERT does (Jiao et al., 2020), but normalized.
 
     Args:
         found: Of a shallow model, shape (pairs, tokens, width).
@@ -56,7 +59,7 @@ def state_distance(found: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
 
 
 def _loss(logits: Tensor, targets: Targets, settings: TrainSettings) -> Tensor:
-    loss = _divergence(logits, targets.teacher / settings.temperature)
+    loss = _divergence(logits, targets.teacher)
     answer = settings.label_weight * _of_answers(logits, targets.is_own)
     return loss + answer + settings.probability_weight * _of_probabilities(logits, targets.is_own)
 

@@ -11,10 +11,10 @@ import msgspec
 
 from .recipe import ListRecipe
 
-HELD_OUT_SHARE = 20
+_HELD_OUT_SHARE = 20
 """One query in so many is kept from training, chosen by a checksum of its text."""
 
-DEVELOPMENT_QUERIES = 12
+_DEVELOPMENT_QUERIES = 12
 """At most so many of each set."""
 
 _QUESTION = re.compile(
@@ -71,7 +71,7 @@ def read_pairs(folder: Path, recipe: ListRecipe) -> Pairs:
         held_out = {row.positive for row in rows if _is_held_out(row)}
         rows.sort(key=lambda row: _order(row.query, recipe.seed))
         kept = [row for row in rows if row.positive not in held_out][:most]
-        chosen = [row for row in rows if _is_held_out(row)][:DEVELOPMENT_QUERIES]
+        chosen = [row for row in rows if _is_held_out(row)][:_DEVELOPMENT_QUERIES]
         for row in (*kept, *chosen):
             places.setdefault(row.positive, len(places))
         training += [_training_query(row, name, places, recipe) for row in kept]
@@ -98,7 +98,7 @@ def _distinct(rows: Iterator[_Row]) -> Iterator[_Row]:
 
 
 def _is_held_out(row: _Row) -> bool:
-    return crc32(row.query.encode()) % HELD_OUT_SHARE == 0
+    return crc32(row.query.encode()) % _HELD_OUT_SHARE == 0
 
 
 def _order(text: str, seed: int) -> int:

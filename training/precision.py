@@ -13,7 +13,9 @@ _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 def computes_bf16(device: str) -> bool:
     """Whether the device, by torch's name of it, has instructions for bf16."""
-    return device != "cpu" or not detect_processor().flags.isdisjoint(_BF16_FLAGS)
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return not detect_processor().flags.isdisjoint(_BF16_FLAGS)
 
 
 def reduced_precision(device: str) -> torch.autocast:

@@ -11,13 +11,21 @@ class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a query's list of documents is put together and scored by the teacher."""
 
     documents: int
+    """Passages in a list; those that no other number asks for are drawn at random."""
     own: int
+    """The most passages of the answering document, the bi-encoder's best ones."""
     bm25: int
+    """Passages drawn out of BM25's best ``depth``."""
     bi_encoder: int
+    """Passages drawn out of the bi-encoder's best ``depth``."""
     depth: int
+    """How many candidates BM25 and the bi-encoder each give."""
     same_above: float
+    """Cosine to an own passage, from -1 to 1, above which a candidate is left out as the same."""
     cosine_scale: float
+    """Weight of the cosine in the teacher's score, a logit."""
     bm25_scale: float
+    """Weight of BM25, as a share of the query's best score, in the teacher's score."""
 
 
 class EncoderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,25 +40,42 @@ class EncoderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     units: int | None = None
     """How many of a feed-forward network's units are kept; without a number, all."""
 
+    def __post_init__(self) -> None:
+        """Refuse exits that would be no models, or the same."""
+        ends = list(self.exits.values())
+        if not ends or ends != sorted({*ends}) or ends[0] < 1 or ends[-1] != self.layers:
+            message = f"exits end after rising numbers of layers, the last after all {self.layers}"
+            raise ValueError(message)
+
 
 class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The optimisation; ``first.yaml`` explains each."""
+    """The optimisation."""
 
     steps: int
     lists_in_step: int
+    """Lists of one query each that a step takes."""
     documents: int
+    """Passages of each of these lists that a step takes."""
     own: Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=1)]
+    """How many of these may be of the answering document: step by step in turn."""
     learning_rate: float
+    """AdamW's at its highest."""
     warmup: float
+    """Share of the steps, 0 to 1, in which the learning rate rises; then it falls in a line."""
     window: int
-    late_window: int
-    late_share: float
-    temperature: float
+    """Tokens of a pair at most."""
+    long_window: int
+    """Tokens of a pair at most in every fourth step."""
     label_weight: float
+    """Of the cross-entropy of the known answers; that of the teacher's divergence is 1."""
     probability_weight: float
+    """Of the binary cross-entropy, which makes probabilities of the logits."""
     follow_weight: float
+    """Of the shallow models' divergence from the deepest."""
     state_weight: float
+    """Of the distance of the shallow models' hidden states from the deepest's."""
     averaging: float
+    """Decay of the average of the weights in a step, 0 to 1."""
 
 
 class ListRecipe(msgspec.Struct, frozen=True):
@@ -74,6 +99,17 @@ class ModelRecipe(msgspec.Struct, frozen=True):
     encoders: Annotated[list[EncoderSettings], Meta(min_length=1)]
     """Of one family, trained on the same pairs at the same time; the deepest last."""
     train: TrainSettings
+
+    def __post_init__(self) -> None:
+        """Refuse names that would be written over one another, and a family in another order."""
+        names = [name for encoder in self.encoders for name in encoder.exits]
+        if len(names) != len({*names}):
+            message = f"two models have one name: {', '.join(names)}"
+            raise ValueError(message)
+        layers = [encoder.layers for encoder in self.encoders]
+        if layers != sorted(layers):
+            message = f"encoders come in the order of their layers, the deepest last, not {layers}"
+            raise ValueError(message)
 
 
 def read_list_recipe(path: Path) -> ListRecipe:

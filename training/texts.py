@@ -28,7 +28,7 @@ class Texts:
     def of(cls, texts: Sequence[Ids]) -> "Texts":
         """Put texts one behind the other."""
         starts = np.cumsum([0, *map(len, texts)])
-        return cls(np.concatenate(texts).astype(np.uint16), starts)
+        return cls(np.concatenate([np.empty(0, np.uint16), *texts], dtype=np.uint16), starts)
 
     def __len__(self) -> int:
         """Count the texts."""

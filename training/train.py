@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import torch
 from torch import Tensor
+from transformers import BertForSequenceClassification
 
 from ranklet.evaluation.progress import progress_bars
 
@@ -24,7 +25,7 @@ from .development import rank_quality, score
 from .lists import RankingLists, load_lists
 from .model import CrossEncoder, NoStartError, load_encoder, save_member
 from .recipe import ModelRecipe, read_model_recipe
-from .trainer import OtherRunError, Trainer
+from .trainer import DivergedError, OtherRunError, RecipeError, Trainer
 
 _FIGURES = "development.json"
 """Written last into a model's folder."""
@@ -41,33 +42,26 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     arguments.output.mkdir(parents=True, exist_ok=True)
     lists = load_lists(arguments.lists / "training.npz")
-    if len(lists.queries) < recipe.train.lists_in_step:
-        sys.exit(f"{len(lists.queries)} lists are too few for a step of {arguments.recipe}")
-    development = load_lists(arguments.development or arguments.lists / "development.npz")
+    development_file = arguments.development or arguments.lists / "development.npz"
+    development = load_lists(development_file)
     encoders = _load_encoders(recipe, arguments.start, arguments.device)
     starts = dict.fromkeys(settings.start for settings in recipe.encoders if settings.start)
     run = fingerprint(
         [
-            *(arguments.recipe, arguments.lists / "training.npz"),
+            *(arguments.recipe, arguments.lists / "training.npz", development_file),
             *(arguments.start / name / "model.safetensors" for name in starts),
         ]
     )
-    trainer = Trainer(encoders, lists, recipe.train, seed=recipe.seed)
     checkpoint = arguments.output / "checkpoint.pt"
-    if checkpoint.exists():
-        try:
+    try:
+        trainer = Trainer(encoders, lists, recipe.train, seed=recipe.seed)
+        if checkpoint.exists():
             trainer.load(checkpoint, run=run)
-        except OtherRunError as error:
-            sys.exit(str(error))
-    was_done = trainer.step == trainer.steps
-    _train(trainer, development, checkpoint, run)
+        _train(trainer, development, checkpoint, run)
+    except (RecipeError, OtherRunError, DivergedError) as error:
+        sys.exit(str(error))
     for encoder in trainer.averaged:
-        for name in encoder.exits:
-            folder = arguments.output / name
-            # Written anew on a GPU, a model is not the same to the bit, and what begins with it
-            # would be another run.
-            if not (was_done and (folder / _FIGURES).exists()):
-                _finish(trainer, encoder, name, development, folder)
+        _finish(encoder, development, arguments.output, {"run": run, "step": trainer.step})
 
 
 def fingerprint(files: Sequence[Path]) -> str:
@@ -87,56 +81,95 @@ def _load_encoders(recipe: ModelRecipe, start: Path | None, device: str) -> list
 
 
 def _train(trainer: Trainer, development: RankingLists, checkpoint: Path, run: str) -> None:
-    with checkpoint.with_name("log.jsonl").open("a", buffering=1) as log, progress_bars() as start:
+    path = checkpoint.with_name("log.jsonl")
+    seconds = _cut_log(path, trainer.step)
+    with path.open("a", buffering=1) as log, progress_bars() as start:
         advance = start("steps", trainer.steps)
         advance(trainer.step)
-        begin = saved = time.perf_counter()
+        saved = time.perf_counter()
+        begin = saved - seconds
         losses: list[Tensor] = []
         while trainer.step < trainer.steps:
             losses.append(trainer.advance())
             advance(1)
             is_last = trainer.step == trainer.steps
+            if trainer.step % _STEPS_TO_LOG == 0 or is_last:
+                entry: dict[str, object] = {
+                    "step": trainer.step,
+                    "loss": torch.stack(losses).mean().item(),
+                    "seconds": time.perf_counter() - begin,
+                }
+                losses.clear()
+                if trainer.step % _STEPS_TO_MEASURE == 0 or is_last:
+                    entry["development"] = _measure(trainer, development)
+                log.write(json.dumps(entry) + "\n")
             if is_last or time.perf_counter() - saved > _SECONDS_TO_CHECKPOINT:
                 trainer.save(checkpoint, run=run)
                 saved = time.perf_counter()
-            if trainer.step % _STEPS_TO_LOG and not is_last:
-                continue
-            entry: dict[str, object] = {
-                "step": trainer.step,
-                "loss": torch.stack(losses).mean().item(),
-                "seconds": time.perf_counter() - begin,
-            }
-            losses.clear()
-            if trainer.step % _STEPS_TO_MEASURE == 0 or is_last:
-                entry["development"] = {
-                    name: rank_quality(values)
-                    for encoder in trainer.averaged
-                    for name, values in score(encoder, development, device=trainer.device).items()
-                }
-            log.write(json.dumps(entry) + "\n")
+
+
+def _cut_log(path: Path, step: int) -> float:
+    """Drop what was logged behind the checkpoint, and give the seconds that the steps took."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    path.write_text("".join(f"{line}\n" for line in kept))
+    return float(json.loads(kept[-1])["seconds"]) if kept else 0.0
+
+
+def _measure(trainer: Trainer, development: RankingLists) -> dict[str, dict[str, float]]:
+    return {
+        name: rank_quality(values)
+        for encoder in trainer.averaged
+        for name, values in score(encoder, development, device=trainer.device).items()
+    }
+
+
+def _run_of(folder: Path) -> str | None:
+    """Tell which run has finished the model in a folder, if any."""
+    path = folder / _FIGURES
+    return json.loads(path.read_text()).get("run") if path.exists() else None
 
 
 def _finish(
-    trainer: Trainer,
-    encoder: CrossEncoder,
-    name: str,
-    development: RankingLists,
-    folder: Path,
+    encoder: CrossEncoder, development: RankingLists, output: Path, facts: dict[str, object]
 ) -> None:
-    """Calibrate on one half of the development slice, check on the other, write the model."""
-    logits = score(encoder, development, device=trainer.device)[name]
+    """Write the models that end at an encoder's exits, unless this run did so before.
+
+    Written anew on a GPU, a model is not the same to the bit, and what begins with it would be
+    another run.
+    """
+    for name in encoder.exits:
+        if _run_of(output / name) != facts["run"]:
+            model, figures = _calibrate(encoder, name, development)
+            _write(model, facts | figures, output / name)
+
+
+def _calibrate(
+    encoder: CrossEncoder, name: str, development: RankingLists
+) -> tuple[BertForSequenceClassification, dict[str, object]]:
+    """Fit probabilities on one half of the development slice, check on the other.
+
+    Returns:
+        The model that ends at an exit, and its figures.
+    """
+    device = next(encoder.parameters()).device.type
+    logits = score(encoder, development, device=device)[name]
     line = fit_line(logits[::2])
     calibration = check_calibration(line.apply(logits[1::2]))
-    figures = {
-        "step": trainer.step,
-        "quality": rank_quality(logits),
-        "calibration": msgspec.to_builtins(calibration),
-    }
     model = encoder.member(name)
     line.fold_into(model.classifier)
+    quality = rank_quality(logits)
+    return model, {"quality": quality, "calibration": msgspec.to_builtins(calibration)}
+
+
+def _write(model: BertForSequenceClassification, figures: dict[str, object], folder: Path) -> None:
+    """Write a model, and its figures when all else is there."""
+    (folder / _FIGURES).unlink(missing_ok=True)  # which are of what is now replaced
     save_member(model, folder)
     copy_tokenizer(folder)
-    (folder / _FIGURES).write_text(json.dumps(figures, indent=2) + "\n")
+    new = folder / f".{_FIGURES}"
+    new.write_text(json.dumps(figures, indent=2) + "\n")
+    new.replace(folder / _FIGURES)
     print(f"{folder}: {figures['quality']}")
 
 

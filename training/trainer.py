@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
-from .batches import PairBatcher
+from .batches import SPECIAL_TOKENS, PairBatcher
 from .family import Family
 from .lists import RankingLists
 from .losses import Targets, family_loss
@@ -19,10 +19,15 @@ from .precision import reduced_precision
 from .recipe import TrainSettings
 from .texts import send
 
-_Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
+_Average = Callable[
+    [tuple[Tensor, ...] | list[Tensor], tuple[Tensor, ...] | list[Tensor], Tensor | int], None
+]
 
 _STEPS_TO_AVERAGE = 8
 """Of the weights, which makes a GPU wait."""
+
+_STEPS_TO_LONG = 4
+"""One step in so many reads longer documents."""
 
 
 class OtherRunError(Exception):
@@ -35,10 +40,27 @@ class OtherRunError(Exception):
         )
 
 
+class RecipeError(Exception):
+    """The lists are not what the recipe wants."""
+
+
+class DivergedError(Exception):
+    """The weights are no numbers any more."""
+
+    def __init__(self, step: int, kept: Path) -> None:
+        super().__init__(
+            f"by step {step} the weights are no numbers any more; {kept} holds what was before, if "
+            "anything: begin anew with a lower learning_rate"
+        )
+
+
 class Trainer:
     """The state of a run: weights, their average, the optimiser, the step.
 
     It runs where the encoders are.
+
+    Raises:
+        RecipeError: the lists are too few, too short or their queries too long for the settings.
     """
 
     def __init__(
@@ -49,6 +71,7 @@ class Trainer:
         *,
         seed: int,
     ) -> None:
+        _check(lists, settings)
         self.device = next(encoders[0].parameters()).device.type
         self.family = Family(encoders).to(self.device)
         self.step = 0
@@ -67,8 +90,7 @@ class Trainer:
             pct_start=settings.warmup,
             anneal_strategy="linear",
         )
-        decay = settings.averaging**_STEPS_TO_AVERAGE
-        average = cast("_Average", get_ema_multi_avg_fn(decay))
+        average = moving_average(settings.averaging**_STEPS_TO_AVERAGE)
         self.average = AveragedModel(self.family, multi_avg_fn=average)
         if self.device == "cuda":  # behind the copy, which only measures and needs not be fast
             for encoder in encoders:
@@ -101,7 +123,7 @@ class Trainer:
         self._optimizer.step()
         self._schedule.step()
         self.step += 1
-        if self.step % _STEPS_TO_AVERAGE == 0:
+        if self.step % _STEPS_TO_AVERAGE == 0 or self.step == self.steps:
             self.average.update_parameters(self.family)
         return loss.detach()
 
@@ -111,7 +133,13 @@ class Trainer:
         return cast("Family", self.average.module).encoders
 
     def save(self, path: Path, *, run: str) -> None:
-        """Write the state, as a whole or not at all; ``run`` says whose, see ``fingerprint``."""
+        """Write the state, as a whole or not at all; ``run`` says whose, see ``fingerprint``.
+
+        Raises:
+            DivergedError: there is nothing worth writing.
+        """
+        if not all(bool(weight.isfinite().all()) for weight in self.family.parameters()):
+            raise DivergedError(self.step, path)
         state = {
             "run": run,
             "step": self.step,
@@ -172,10 +200,39 @@ class Trainer:
         return logits, torch.stack(distances).sum() / torch.stack(tokens).sum()
 
     def _window(self) -> int:
-        is_late = self.step >= (1 - self._settings.late_share) * self._settings.steps
-        return (
-            self._settings.late_window if is_late and self.step % 4 == 0 else self._settings.window
-        )
+        is_long = self.step % _STEPS_TO_LONG == 0
+        return self._settings.long_window if is_long else self._settings.window
+
+
+def _check(lists: RankingLists, settings: TrainSettings) -> None:
+    """Refuse lists out of which steps cannot be made."""
+    shortest = int((lists.documents >= 0).sum(1).min(initial=settings.documents))
+    longest = int(lists.queries.lengths.max(initial=0))
+    if len(lists.queries) < settings.lists_in_step:
+        problem = f"{len(lists.queries)} lists are too few for a step of {settings.lists_in_step}"
+    elif shortest < settings.documents:
+        problem = f"a list has {shortest} passages, a step wants {settings.documents} of it"
+    elif longest + SPECIAL_TOKENS >= settings.window:
+        problem = f"a query of {longest} tokens leaves none for documents in {settings.window}"
+    else:
+        return
+    raise RecipeError(problem)
+
+
+def moving_average(decay: float) -> _Average:
+    """Average exponentially, with the correction that Adam makes (Kingma and Ba, 2015).
+
+    Without it the first weights, which the run began with, would count as much as all before them:
+    half, where the run is as short as the average's memory.
+    """
+
+    @torch.no_grad()
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        share = (1 - decay) / (1 - decay ** (int(count) + 1))
+        for kept, weight in zip(averaged, current, strict=True):
+            kept.lerp_(weight, share)
+
+    return update
 
 
 def draw_columns(

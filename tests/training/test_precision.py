@@ -24,5 +24,6 @@ def test_bf16_needs_instructions(
     assert product.dtype == (torch.bfloat16 if expected else torch.float32)
 
 
-def test_a_gpu_computes_bf16() -> None:
-    assert computes_bf16("cuda")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_bf16_needs_a_gpu_of_ampere_or_newer() -> None:
+    assert computes_bf16("cuda") is (torch.cuda.get_device_capability() >= (8, 0))

@@ -7,16 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from msgspec import ValidationError
 from msgspec.structs import replace as struct_replace
 from training.batches import PairBatcher
 from training.development import rank_quality, score
 from training.lists import RankingLists, load_lists
 from training.losses import Targets, family_loss
-from training.model import CrossEncoder, NoStartError, load_encoder, load_model, save_member
+from training.model import (
+    CrossEncoder,
+    NoStartError,
+    _attend,
+    _attend_fused,
+    load_encoder,
+    load_model,
+    save_member,
+)
 from training.recipe import EncoderSettings, read_model_recipe
 from training.train import fingerprint
-from training.trainer import OtherRunError, Trainer, draw_columns
+from training.trainer import DivergedError, OtherRunError, RecipeError, Trainer, draw_columns
 from transformers import BertModel
 
 pytestmark = pytest.mark.torch
@@ -25,10 +34,17 @@ FAMILY = EncoderSettings(layers=3, exits={"small": 1, "large": 3})
 SETTINGS = read_model_recipe(Path("training/second.yaml")).train
 
 
+SMALL: dict[str, float] = {
+    "steps": 16,
+    "lists_in_step": 4,
+    "documents": 4,
+    "window": 32,
+    "long_window": 48,
+}
+
+
 def make_trainer(base: BertModel, lists: RankingLists, **changed: float) -> Trainer:
-    settings = struct_replace(
-        SETTINGS, steps=16, lists_in_step=4, documents=4, window=32, late_window=48, **changed
-    )
+    settings = struct_replace(SETTINGS, **(SMALL | changed))
     torch.manual_seed(1)
     shallow = EncoderSettings(layers=2, units=20, exits={"tiny": 2})
     encoders = [CrossEncoder(deepcopy(base), encoder) for encoder in (shallow, FAMILY)]
@@ -48,6 +64,26 @@ def test_each_exit_is_a_model_of_its_own(base: BertModel) -> None:
         found = member(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
         torch.testing.assert_close(found.squeeze(-1), logits[name], atol=1e-5, rtol=1e-5)
     assert not torch.allclose(logits["small"], logits["large"], atol=1e-2)
+
+
+def test_both_kinds_of_attention_are_one() -> None:
+    query = torch.randn(3, 2, 5, 8)
+    key, value = torch.randn(2, 3, 2, 9, 8)
+    mask = (torch.arange(9) < torch.tensor([9, 4, 6])[:, None])[:, None, None]
+    for asked in (query, query[:, :, :1]):
+        wanted = _attend_fused(asked, key, value, mask)
+        torch.testing.assert_close(_attend(asked, key, value, mask), wanted, atol=1e-6, rtol=1e-6)
+
+
+def test_logits_are_precise_where_layers_are_not(base: BertModel) -> None:
+    encoder = CrossEncoder(base, FAMILY)
+    torch.nn.init.constant_(encoder.get_parameter("heads.large.classifier.bias"), 6.0)
+    ids = torch.randint(1, 300, (8, 20))
+    with torch.autocast("cpu", torch.bfloat16):
+        reading = encoder(ids, torch.zeros_like(ids))
+    logits = reading.logits["large"]
+    assert reading.states.dtype == torch.bfloat16 or logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.bfloat16().float())
 
 
 def test_a_run_goes_on_from_a_model(base: BertModel, tmp_path: Path) -> None:
@@ -144,7 +180,7 @@ def test_a_draw_may_take_all_own_passages_or_the_best_alone() -> None:
 def test_which_own_passage_answers_is_left_to_the_model() -> None:
     is_own = torch.tensor([[True, True, False, False]])
     teacher = torch.zeros(1, 4)
-    settings = struct_replace(SETTINGS, label_weight=1.0, probability_weight=0.0, temperature=1.0)
+    settings = struct_replace(SETTINGS, label_weight=1.0, probability_weight=0.0)
 
     def loss(logits: list[float]) -> float:
         whole = family_loss({"one": torch.tensor([logits])}, Targets(teacher, is_own), settings)
@@ -219,7 +255,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     whole, first = make_trainer(base, lists), make_trainer(base, lists)
     for _ in range(16):
         whole.advance()
-    for _ in range(10):  # in the middle of the second pass over the lists
+    for _ in range(10):  # in the middle of a pass over the lists
         first.advance()
     first.save(tmp_path / "checkpoint.pt", run="one")
     second = make_trainer(base, lists)
@@ -230,6 +266,59 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
         other = whole.family if trainer is second.family else whole.average
         for one, two in zip(trainer.parameters(), other.parameters(), strict=True):
             torch.testing.assert_close(one, two, atol=0, rtol=0)
+
+
+def test_what_is_kept_is_an_average_of_the_weights(base: BertModel, lists: RankingLists) -> None:
+    trainer = make_trainer(base, lists, averaging=0.9)
+    seen: list[list[torch.Tensor]] = []
+    for step in range(1, 17):
+        trainer.advance()
+        if step % 8 == 0:
+            seen.append([weight.detach().clone() for weight in trainer.family.parameters()])
+    for found, first, last in zip(trainer.average.module.parameters(), *seen, strict=True):
+        torch.testing.assert_close(found, (0.9**8 * first + last) / (0.9**8 + 1))
+
+
+def test_every_fourth_step_reads_longer_documents(base: BertModel, lists: RankingLists) -> None:
+    trainer = make_trainer(base, lists)
+    longest: list[int] = []
+    trainer.family.encoders[0].register_forward_pre_hook(
+        lambda _, inputs: longest.append(inputs[0].shape[1])
+    )
+    reads_long: list[bool] = []
+    for _ in range(8):
+        trainer.advance()
+        reads_long.append(max(longest) > 32)
+        longest.clear()
+    assert reads_long == [True, False, False, False] * 2
+
+
+def test_weights_that_are_no_numbers_are_not_kept(
+    base: BertModel, lists: RankingLists, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    trainer = make_trainer(base, lists)
+    trainer.save(checkpoint, run="one")
+    before = checkpoint.read_bytes()
+    next(trainer.family.parameters()).data[0] = torch.nan
+    with pytest.raises(DivergedError, match="lower learning_rate"):
+        trainer.save(checkpoint, run="one")
+    assert checkpoint.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"lists_in_step": 13}, "12 lists are too few for a step of 13"),
+        ({"documents": 5}, "a list has 4 passages, a step wants 5 of it"),
+        ({"window": 10}, "tokens leaves none for documents in 10"),
+    ],
+)
+def test_lists_that_a_recipe_does_not_fit_are_refused(
+    base: BertModel, lists: RankingLists, changed: dict[str, int], problem: str
+) -> None:
+    with pytest.raises(RecipeError, match=problem):
+        make_trainer(base, lists, **changed)
 
 
 def test_a_checkpoint_of_another_run_is_refused(
@@ -264,6 +353,44 @@ def test_a_recipe_that_draws_no_own_passage_is_refused(
     recipe.write_text(Path("training/third.yaml").read_text().replace(setting, changed))
     with pytest.raises(ValidationError, match=r"\$\.train\.own"):
         read_model_recipe(recipe)
+
+
+@pytest.mark.parametrize(
+    ("setting", "changed", "problem"),
+    [
+        ("{ranklet-mini: 4}", "{ranklet-mini: 3}", "the last after all 4"),
+        ("{ranklet-mini: 4}", "{ranklet-mini: 5}", "the last after all 4"),
+        ("{ranklet-mini: 4}", "{other: 4, ranklet-mini: 4}", "rising numbers of layers"),
+        ("{ranklet-mini: 4}", "{ranklet-nano: 4}", "two models have one name"),
+        ("layers: 2", "layers: 8", "the last after all 8"),
+        (
+            "layers: 2\n    exits: {ranklet-nano: 2}",
+            "layers: 8\n    exits: {n: 8}",
+            "the deepest last",
+        ),
+    ],
+)
+def test_a_family_that_is_none_is_refused(
+    tmp_path: Path, setting: str, changed: str, problem: str
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    text = Path("training/third.yaml").read_text()
+    assert setting in text
+    recipe.write_text(text.replace(setting, changed))
+    with pytest.raises(ValidationError, match=problem):
+        read_model_recipe(recipe)
+
+
+@pytest.mark.parametrize("name", ["first", "second", "third"])
+def test_a_recipe_says_everything_once(name: str) -> None:
+    root = yaml.compose(Path(f"training/{name}.yaml").read_text())
+    assert isinstance(root, yaml.MappingNode)
+    mappings = [root]
+    while mappings:
+        entries = mappings.pop().value
+        keys = [key.value for key, _ in entries]
+        assert len(keys) == len({*keys})
+        mappings += [value for _, value in entries if isinstance(value, yaml.MappingNode)]
 
 
 def test_quality_counts_where_the_answer_stands() -> None:

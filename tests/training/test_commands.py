@@ -1,0 +1,117 @@
+"""``prepare`` and ``train`` as they are called, on a few pairs and a tiny base."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from training import prepare, train
+from training.development import score
+from training.lists import load_lists
+from training.model import load_model
+
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("package")]
+
+WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
+TRAIN = {
+    "steps": 6,
+    "lists_in_step": 8,
+    "documents": 4,
+    "window": 40,
+    "long_window": 48,
+    "warmup": 0.4,
+}
+
+
+def write_recipe(path: Path, *, start: bool = False, **changed: float) -> Path:
+    settings = yaml.safe_load(Path("training/first.yaml").read_text())
+    settings |= {"pairs": {"a": 300}, "sentences": {}}
+    settings["lists"] |= {"documents": 12, "own": 2, "bm25": 4, "bi_encoder": 4, "depth": 8}
+    encoder = {"layers": 1, "exits": {"it": 1}} | ({"start": "it"} if start else {})
+    settings["encoders"] = [encoder]
+    settings["train"] |= TRAIN | changed
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+@pytest.fixture
+def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    random = np.random.default_rng(6)
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    with gzip.open(folder / "a.jsonl.gz", "wt") as lines:
+        for number in range(400):
+            text = " ".join(random.choice(WORDS, size=30)) + f" {number}."
+            row = {"query": " ".join(text.split()[3:9]), "positive": text}
+            lines.write(json.dumps(row) + "\n")
+    output = tmp_path / "lists"
+    recipe = write_recipe(tmp_path / "lists.yaml")
+    call(prepare.main, monkeypatch, "--recipe", recipe, "--data", folder, "--output", output)
+    return output
+
+
+def call(main: object, monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> None:
+    assert callable(main)
+    monkeypatch.setattr(sys, "argv", ["command", *map(str, words), "--device", "cpu"])
+    main()
+
+
+def test_a_run_is_finished_once_and_made_anew_when_it_is_another(
+    lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, model = tmp_path / "run", tmp_path / "run" / "it"
+    recipe = write_recipe(tmp_path / "recipe.yaml")
+    words = ("--recipe", recipe, "--lists", lists, "--output", output)
+    call(train.main, monkeypatch, *words)
+    entries = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries] == [6]
+    figures = json.loads((model / "development.json").read_text())
+    assert figures["step"] == 6
+    assert figures["quality"]["nDCG@10"] > 0
+
+    written = {path: path.stat().st_mtime_ns for path in model.iterdir()}
+    call(train.main, monkeypatch, *words)  # there is nothing left to do
+    assert {path: path.stat().st_mtime_ns for path in model.iterdir()} == written
+    assert len((output / "log.jsonl").read_text().splitlines()) == 1
+
+    write_recipe(recipe, learning_rate=1e-5)
+    with pytest.raises(SystemExit, match=r"checkpoint\.pt is of a run with other settings"):
+        call(train.main, monkeypatch, *words)
+    (output / "checkpoint.pt").unlink()
+    call(train.main, monkeypatch, *words)
+    other = json.loads((model / "development.json").read_text())
+    assert other["run"] != figures["run"]
+    lines = (output / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [6]
+
+
+def test_what_is_written_is_calibrated_and_begins_the_next_run(
+    lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    recipe = write_recipe(tmp_path / "recipe.yaml", learning_rate=2e-3, steps=40)
+    call(train.main, monkeypatch, "--recipe", recipe, "--lists", lists, "--output", first)
+    development = load_lists(lists / "development.npz")
+    logits = score(load_model(first / "it", "it"), development, device="cpu")["it"]
+    relevant = 1 / logits.shape[1]
+    probability = torch.from_numpy(logits[::2]).sigmoid().mean().item()
+    assert probability == pytest.approx(relevant, abs=0.01)  # half of them fitted the line
+
+    recipe = write_recipe(tmp_path / "next.yaml", start=True, learning_rate=0.0)
+    words = ("--recipe", recipe, "--lists", lists, "--output", second, "--start", first)
+    call(train.main, monkeypatch, *words)
+    again = score(load_model(second / "it", "it"), development, device="cpu")["it"]
+    np.testing.assert_allclose(again, logits, atol=0.05)
+
+
+def test_pairs_that_are_too_few_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with gzip.open(tmp_path / "a.jsonl.gz", "wt") as lines:
+        lines.write('{"query": "what is ash", "positive": "Ash is what fire leaves."}\n')
+    recipe = write_recipe(tmp_path / "recipe.yaml")
+    words = ("--recipe", recipe, "--data", tmp_path, "--output", tmp_path / "lists")
+    with pytest.raises(SystemExit, match="fewer than the 8 candidates"):
+        call(prepare.main, monkeypatch, *words)
