@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
+from ranklet.runtime.command_line import names
 from ranklet.runtime.errors import InputError
 
 from .errors import require_packages
@@ -74,8 +76,10 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--variant",
+        "--variants",
         nargs="+",
         action="extend",
+        type=names,
         default=[],
         metavar="NAME",
         help="variants of each bundle (default: those that suit this machine)",
@@ -118,7 +122,7 @@ def _request(arguments: argparse.Namespace, *, cache_folder: Path) -> Evaluation
         data=tuple(arguments.data),
         run=arguments.run,
         depth=arguments.depth,
-        variants=tuple(arguments.variant),
+        variants=tuple(chain.from_iterable(arguments.variant)),
         metrics=arguments.metrics,
         workers=arguments.workers,
         cache_folder=cache_folder,

@@ -87,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--variants",
+        action="extend",
         type=_words,
         metavar="LIST",
         help=f"which graphs to build ({','.join(DEFAULT_VARIANTS)}; fp16 is for CUDA, "
@@ -188,6 +189,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _request(arguments: argparse.Namespace) -> ExportRequest:
+    variants: list[str] | None = arguments.variants
     return ExportRequest(
         source=arguments.source,
         output=arguments.output,
@@ -196,7 +198,7 @@ def _request(arguments: argparse.Namespace) -> ExportRequest:
         origin=arguments.origin,
         graph=arguments.graph,
         template=arguments.template,
-        variants=arguments.variants,
+        variants=None if variants is None else tuple(dict.fromkeys(variants)),
         verify_pairs=arguments.verify_pairs,
         allow_degraded=arguments.allow_degraded,
         recipe=arguments.recipe,

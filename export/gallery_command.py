@@ -5,10 +5,12 @@ from pathlib import Path
 
 import msgspec
 
+from ranklet.runtime.command_line import add_command
+
 from . import command
 from .errors import ExportError, SourceNotFoundError
 from .gallery import Entry, find_entry, read_catalog
-from .request import looks_like_hub_id
+from .request import BUILT, looks_like_hub_id
 
 _EPILOG = """\
 examples:
@@ -22,17 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
     parser.epilog = _EPILOG
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="list all models")
-    showing = actions.add_parser("show", help="show what is known of a model")
-    installing = actions.add_parser("install", help="fetch a model and build its bundle")
-    installing.add_argument("--output", type=Path, metavar="DIR", help="the bundle's folder")
+    listing = add_command(actions, "list", "list all models")
+    showing = add_command(actions, "show", "show what is known of a model")
+    installing = add_command(actions, "install", "fetch a model and build its bundle")
+    installing.add_argument(
+        "--output", type=Path, metavar="DIR", help=f"the bundle's folder ({BUILT}/NAME)"
+    )
     installing.add_argument(
         "--accept-licence",
         action="store_true",
-        help="install a model whose licence forbids commercial use",
+        help="install a model whose licence forbids commercial use, or may: read it first",
     )
     for action in (showing, installing):
-        action.add_argument("name", metavar="NAME")
+        action.add_argument("name", metavar="NAME", help="as `ranklet models list` gives it")
     for action in (listing, showing, installing):
         action.add_argument("--json", action="store_true", help="print JSON")
 

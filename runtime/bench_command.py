@@ -4,11 +4,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from .command_line import names
 from .errors import InputError, ProviderError, VariantError
 from .manifest import read_manifest
 
@@ -33,7 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("--model", required=True, type=Path, metavar="DIR", help="the bundle")
     parser.add_argument(
-        "--variant", action="append", metavar="NAME", help="measure this one; repeatable"
+        "--variant",
+        "--variants",
+        nargs="+",
+        action="extend",
+        type=names,
+        default=[],
+        metavar="NAME",
+        help="measure these alone (default: all that run here)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="pairs scored at the same time")
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="default: 15")
@@ -61,13 +70,13 @@ def _open(stack: ExitStack, arguments: argparse.Namespace) -> "dict[str, Reranke
     """Open the variants that were asked for, or all that run here."""
     from .reranker import Reranker  # noqa: PLC0415 - `--help` need not wait for onnxruntime
 
-    names: list[str] = arguments.variant or list(read_manifest(arguments.model).variants)
+    asked_for: list[str] = list(dict.fromkeys(chain.from_iterable(arguments.variant)))
     rerankers: dict[str, Reranker] = {}
-    for name in names:
+    for name in asked_for or read_manifest(arguments.model).variants:
         try:
             reranker = Reranker.open(arguments.model, variant=name, workers=arguments.workers)
         except ProviderError as error:
-            if arguments.variant:
+            if asked_for:
                 raise
             print(f"{name} does not run here: {error}", file=sys.stderr)
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 from .bundle_archive import SUFFIX, install_bundle, pack_bundle
+from .command_line import add_command, names
 from .manifest import read_manifest
 from .processor import detect_processor
 
@@ -23,24 +24,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's two actions."""
     parser.epilog = _EPILOG
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    pack = actions.add_parser("pack", help="write a bundle to one file")
+    pack = add_command(actions, "pack", "write a bundle to one file")
     pack.add_argument("bundle", type=Path, metavar="DIR", help="the bundle's folder")
     pack.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help=f"default: NAME{SUFFIX}, right here"
     )
     pack.add_argument(
         "--variants",
+        action="extend",
         metavar="NAME,...",
-        type=_names,
+        type=names,
         help="pack these alone, as `ranklet doctor` on the device names them (default: all)",
     )
-    install = actions.add_parser("install", help="unpack, check and put a bundle in its place")
+    install = add_command(actions, "install", "unpack, check and put a bundle in its place")
     install.add_argument("archive", type=Path, metavar="FILE", help="what `pack` wrote")
     install.add_argument("--output", type=Path, metavar="DIR", help=f"default: {_MODELS_DIR}/NAME")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ranklet import Reranker
+from ranklet.cli import main
 from ranklet.runtime.bundle import check_all_files
 from ranklet.runtime.bundle_archive import InstalledBundle, install_bundle, pack_bundle
 from ranklet.runtime.errors import (
@@ -313,6 +314,13 @@ class TestHostileArchives:
             assert [path.name for path in folder.iterdir()] == ["a.zip"]
         else:
             check_all_files(installed.folder, read_manifest(TINY))
+
+
+def test_variants_to_pack_may_be_repeated(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    words = ["bundle", "pack", str(TINY), "-o", str(archive)]
+    assert main([*words, "--variants", "fp32", "--variants", "int8,int8-avx2"]) == 0
+    assert list(install(archive, tmp_path).manifest.variants) == ["fp32", "int8", "int8-avx2"]
 
 
 # Waits between the files of the bundle, so that there is a moment to be killed in.

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ranklet.cli import main
+from ranklet.runtime.errors import ArchiveError
+
 TINY = Path(__file__).parent / "tiny/bundle"
 QUERY = "what is the capital city of france"
 LINES = "the moon is old\n\nparis is the capital of france\r\nbread and milk\n"
@@ -147,6 +150,21 @@ class TestBench:
         assert [speed["workload"] for speed in output["speeds"]] == ["32 tokens", "mixed"]
         assert all(speed["pairs_per_s"]["p50"] > 0 for speed in output["speeds"])
 
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("--variant", "fp32", "--variant", "int8"),
+            ("--variant", "fp32", "int8"),
+            ("--variants", "fp32,int8"),
+        ],
+    )
+    def test_variants_are_named_as_one_likes(
+        self, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["bench", "--model", str(TINY), "--rounds", "1", "--json", *words]) == 0
+        speeds = json.loads(capsys.readouterr().out)["speeds"]
+        assert {speed["variant"] for speed in speeds} == {"fp32", "int8"}
+
     def test_rounds_below_one_are_refused(self) -> None:
         assert (
             "--rounds must be at least 1, not 0"
@@ -158,6 +176,38 @@ def test_without_a_command_the_help_is_shown() -> None:
     result = ranklet()
     assert result.returncode == 2
     assert "commands:" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("bench", "--modle", "x", "--model", "y"), ("bundle", "install", "a.zip", "--to", "x")],
+)
+def test_unknown_options_are_told_with_the_usage_of_the_command(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+    told = capsys.readouterr().err
+    command = " ".join(word for word in words[:2] if not word.startswith("-"))
+    assert told.startswith(f"usage: ranklet {command} [-h]")
+    assert f"ranklet {command}: error: unrecognized arguments: --" in told
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_debug_may_stand_before_or_after_an_action(place: int) -> None:
+    words = ["bundle", "install", "gone.zip"]
+    with pytest.raises(ArchiveError):
+        main([*words[:place], "--debug", *words[place:]])
+
+
+@pytest.mark.parametrize("action", ["pack", "install"])
+def test_actions_are_described(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["bundle", action, "--help"])
+    usage, described, *_ = capsys.readouterr().out.split("\n\n")
+    assert usage.startswith(f"usage: ranklet bundle {action}")
+    assert described[0].isupper()
+    assert described.endswith(".")
 
 
 def test_help_keeps_the_case_of_names() -> None:

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from ranklet import __version__
+from ranklet.runtime.command_line import add_command
 from ranklet.runtime.errors import RankletError
 
 _DESCRIPTION = """\
@@ -58,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     parser, command = _parser(words)
-    arguments = parser.parse_args(words)
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:  # with the usage of the command, where argparse would show that of `ranklet`
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if command is None:
         parser.print_help()
         return 2
@@ -87,17 +90,12 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, _Command | N
         "ranklet", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"ranklet {__version__}")
+    parser.set_defaults(debug=False, parser=parser)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     chosen = next((word for word in words if not word.startswith("-")), None)
     command: _Command | None = None
     for name, (module, summary) in _COMMANDS.items():
-        subparser = subparsers.add_parser(
-            name,
-            help=summary,
-            description=f"{summary[0].upper()}{summary[1:]}.",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        subparser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+        subparser = add_command(subparsers, name, summary)
         if name == chosen:
             command = _import_command(name, module)
             command.add_arguments(subparser)

@@ -78,6 +78,15 @@ class TestReport:
         )
         assert report["means"] == []
 
+    @pytest.mark.parametrize(
+        "words", [("--variant", "fp32", "int8-avx2"), ("--variants", "fp32,int8-avx2")]
+    )
+    def test_variants_are_named_with_commas_or_blanks(
+        self, words: tuple[str, ...], evaluate: Eval, tiny_bundle: Path, collection_folder: Path
+    ) -> None:
+        report = evaluate.report("--model", tiny_bundle, "--data", collection_folder, *words)
+        assert [row["variant"] for row in report["rows"][1:]] == ["fp32", "int8-avx2"]
+
     def test_quality_is_what_the_model_ranks(
         self, evaluate: Eval, tiny_bundle: Path, collection_folder: Path
     ) -> None:

@@ -65,6 +65,12 @@ def test_links_to_themselves_and_homes_of_nobody(
     assert line in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["--variants", "a,b"], ["--variants", "a", "--variants", "b"]])
+def test_variants_may_be_repeated(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "some/model", *words]) == 2
+    assert capsys.readouterr().err.endswith("fp16, source, not a, b\n")
+
+
 @pytest.mark.parametrize("count", ["31", "-1", "many"])
 def test_too_few_pairs_to_verify(count: str, run_export: Run) -> None:
     result = run_export("some/model", "--verify-pairs", count)

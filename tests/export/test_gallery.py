@@ -52,6 +52,24 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert "53.17  (https://huggingface.co/jinaai/" in shown
 
 
+@pytest.mark.parametrize("action", ["list", "show", "install"])
+def test_actions_are_described(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["models", action, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"ranklet models {action} [-h]" in shown
+    assert "odel" in shown.partition("options:")[0].partition("]")[2]
+    if action == "install":
+        assert "NAME as `ranklet models list` gives it" in shown
+        assert "the bundle's folder (models/built/NAME)" in shown
+        assert "forbids commercial use, or may: read it first" in shown
+
+
+def test_debug_may_follow_the_action() -> None:
+    with pytest.raises(ExportError):
+        main(["models", "install", "--debug", "zzzz"])
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -1,0 +1,45 @@
+"""What all commands of the command line, and the actions of those that have some, share."""
+
+import argparse
+from typing import Protocol
+
+
+class Commands(Protocol):
+    """What ``ArgumentParser.add_subparsers`` gives."""
+
+    def add_parser(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002 - as argparse calls it
+        description: str,
+        formatter_class: type[argparse.HelpFormatter],
+    ) -> argparse.ArgumentParser:
+        """Add a parser for the words that follow ``name``."""
+        ...
+
+
+def add_command(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
+    """Add a command, or an action of one, that is described by its summary.
+
+    Whatever is parsed last stands as ``parser`` among the arguments: its usage is the one to show.
+    """
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,  # an action must not take back what was said before its name
+        help="show tracebacks of errors",
+    )
+    parser.set_defaults(parser=parser)
+    return parser
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Give the names in ``text``, which commas separate."""
+    return tuple(name.strip() for name in text.split(","))
