@@ -1,6 +1,7 @@
 """The examination behind ``ranklet doctor``: machine, configuration, bundles, what to do."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +79,11 @@ class _Named:
 
     def unique(self) -> list[tuple[Path, str | None]]:
         """Drop what was named twice, perhaps by different paths."""
-        places = {(folder.resolve(), variant): folder for folder, variant in reversed(self.folders)}
+        # Not Path.resolve, which raises RuntimeError for a link to itself.
+        places = {
+            (os.path.realpath(folder), variant): folder
+            for folder, variant in reversed(self.folders)
+        }
         return [(folder, variant) for (_, variant), folder in reversed(places.items())]
 
 
@@ -155,7 +160,7 @@ def _configuration_problems(settings: Settings, named: _Named) -> list[str]:
             )
         else:
             named.folders.append((entry.source.bundle, entry.spec.variant))
-            place = str(entry.source.bundle.resolve())
+            place = os.path.realpath(entry.source.bundle)
             named.names |= dict.fromkeys((entry.name, *entry.aliases), place)
     return problems
 

@@ -1,10 +1,10 @@
 """``ranklet doctor``: what this machine has, what runs on it, what is wrong and what to do."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 
@@ -35,11 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Examine and print; gives the exit status."""
     report = examine(vars(arguments), os.environ)
     if arguments.json:
-        output = msgspec.json.format(msgspec.json.encode(report), indent=2)
-        sys.stdout.buffer.write(output + b"\n")
+        _print(json.dumps(msgspec.to_builtins(report), ensure_ascii=False, indent=2), "utf-8")
     else:
-        print("\n".join(_lines(report)))
+        _print("\n".join(_lines(report)), sys.stdout.encoding)
     return 1 if report.problems else 0
+
+
+def _print(text: str, encoding: str) -> None:
+    """Print ``text`` with escapes, which JSON has too, for names of folders that are no text."""
+    sys.stdout.buffer.write(f"{text}\n".encode(encoding, "backslashreplace"))
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -69,7 +73,7 @@ def _machine_lines(machine: Machine) -> Iterator[str]:
 
 
 def _bundle_lines(bundle: BundleCheck, names: dict[str, str]) -> Iterator[str]:
-    place = str(Path(bundle.folder).resolve())
+    place = os.path.realpath(bundle.folder)
     called = ", ".join(name for name, folder in names.items() if folder == place)
     yield f"bundle        {bundle.folder}" + (f", called {called}" if called else "")
     for variant in bundle.variants:

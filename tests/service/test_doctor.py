@@ -156,6 +156,30 @@ def test_a_folder_of_models_that_cannot_be_read(tmp_path: Path) -> None:
     assert problem.startswith("--models-dir is 'aaa")
 
 
+def test_a_link_to_itself_is_a_problem(copy: Path, tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    found = report("--model", "loop", "--model", "~nobody-of-that-name/x", cwd=tmp_path)
+    problems = "\n".join(found["problems"])
+    assert "loop" in problems
+    assert "~nobody-of-that-name/x/manifest.json does not exist" in problems
+    told = doctor("--model", "loop", "--model", copy, cwd=tmp_path)
+    assert told.returncode == 1
+    assert "bundle        loop" in told.stdout
+    assert "Traceback" not in told.stderr
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file system takes UTF-8 alone")
+def test_a_folder_whose_name_is_not_utf8(copy: Path, tmp_path: Path) -> None:
+    folder = copy.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    found = report("--model", folder.name, cwd=tmp_path)
+    assert found["problems"] == []
+    assert os.fsencode(found["bundles"][0]["folder"]) == b"caf\xe9"
+    told = doctor("--model", folder.name, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "caf\\udce9" in told.stdout
+
+
 def test_where_only_the_runtime_is_installed(copy: Path, tmp_path: Path) -> None:
     """What serves cannot be imported there; machine and bundles are examined all the same."""
     blocked = (
