@@ -106,7 +106,10 @@ def parse_arguments() -> argparse.Namespace:
         "--minutes", type=float, default=8, help="end the rounds when so long has passed in all"
     )
     parser.add_argument("--output", type=Path, metavar="FILE")
-    return parser.parse_args(namespace=argparse.Namespace(started=time.monotonic()))
+    arguments = parser.parse_args(namespace=argparse.Namespace(started=time.monotonic()))
+    if arguments.settings_of is not None and arguments.settings_of == arguments.output:
+        parser.error("--output would replace what --settings-of names: write to another file")
+    return arguments
 
 
 def choose_peers(arguments: argparse.Namespace, manifest: Manifest) -> list[Peer]:

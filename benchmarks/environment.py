@@ -34,7 +34,11 @@ def describe_environment(packages: tuple[str, ...]) -> dict[str, object]:
 
 def processor_model() -> str:
     """Give the processor's name as Linux knows it."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # macOS
+        lines = []
+    for line in lines:
         key, _, value = line.partition(":")
         if key.strip() in {"model name", "Model"}:
             return value.strip()

@@ -1,4 +1,7 @@
-"""Draw pairs a second of ours and the peers: ``python benchmarks/peers_plot.py docs/peers.svg``.
+"""Draw pairs a second of ours and the peers.
+
+``python benchmarks/peers_plot.py docs/peers.svg --file benchmarks/results/peers-2026-11-23.json``
+draws the README's.
 
 Each peer has a bar up to its best setting and a line at its defaults; a bar is hollow where the
 peer scores something else than the torch model.
@@ -49,7 +52,7 @@ def draw(comparison: Comparison, workload: str) -> str:
     height = TOP + ROW * len(bars) + 30
     machine = escape(
         f"{comparison.model} on {comparison.environment['processor']}, "
-        f"{comparison.environment['cores']} cores"
+        f"{comparison.environment['cores']} cores, {comparison.environment['instruction_sets']}"
     )
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',

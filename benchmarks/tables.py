@@ -126,9 +126,8 @@ def _share(row: dict[str, Any]) -> str:
 
 def service(on: str = "") -> str:
     """What the service adds and takes, from the newest results of four benchmarks."""
-    serving, lifecycle, fairness, bare = (
-        _newest(kind, on)[1] for kind in ("serving", "lifecycle", "fairness", "bare-graph")
-    )
+    found = [_newest(kind, on) for kind in ("serving", "lifecycle", "fairness", "bare-graph")]
+    serving, lifecycle, fairness, bare = (report for _, report in found)
     http = serving["http_against_in_process"]
     mixed = bare["cases"]["mixed"]
     rows = {
@@ -157,9 +156,8 @@ def service(on: str = "") -> str:
             f"{fairness['p95_against_idle']:.1f} times that of an idle server"
         ),
     }
-    return "\n".join(
-        ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
-    )
+    lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
+    return "\n".join([*lines, "", "\n".join(_provenance(*one) for one in found)])
 
 
 def scaling(on: str = "") -> str:
@@ -193,9 +191,14 @@ def recipes(on: str = "") -> str:
         )
         lines.append(
             f"| {name} | {quality['megabytes']:.0f} MB | {' | '.join(speeds)} |"
-            f" {quality['held_out_tau']:.3f} | {quality['held_out_ndcg_10']:.3f} |"
+            f" {_digits(quality, 'held_out_tau')} | {_digits(quality, 'held_out_ndcg_10')} |"
         )
     return "\n".join([*lines, "", _provenance(path, report)])
+
+
+def _digits(quality: dict[str, float], name: str) -> str:
+    """Give a figure with three digits, nothing where it was not measured."""
+    return f"{quality[name]:.3f}" if name in quality else ""
 
 
 def pruning(on: str = "") -> str:

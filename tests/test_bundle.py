@@ -81,7 +81,7 @@ class TestManifest:
     def test_one_that_is_nested_too_deeply_is_refused(self, copy: Path, opening: bytes) -> None:
         nested = opening + b"[" * 50_000 + b"]" * 50_000 + b"}"
         (copy / "manifest.json").write_bytes(nested)
-        with pytest.raises(InvalidManifestError, match="is not a manifest: .*recursion"):
+        with pytest.raises(InvalidManifestError, match=r"is not a manifest: .*recursion"):
             read_manifest(copy)
 
     @pytest.mark.parametrize(

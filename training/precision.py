@@ -1,6 +1,6 @@
 """bf16 where the processor computes in it, fp32 elsewhere.
 
-Without such instructions torch emulates bf16, and a product takes sixty times as long as in fp32.
+Without such instructions torch emulates bf16, which takes far longer than fp32.
 """
 
 import torch
