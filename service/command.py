@@ -23,7 +23,8 @@ _OPEN = (
 )
 
 _EPILOG = """\
-every option is also a variable: --max-documents is RANKLET_MAX_DOCUMENTS
+every option is also a variable: --max-documents is RANKLET_MAX_DOCUMENTS; API keys have a variable,
+RANKLET_API_KEYS, and a file, but no option, since options show in the list of processes
 
 examples:
   ranklet serve --model models/built/ranklet-mini

@@ -113,8 +113,20 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "port", "--port", "PORT", "port to listen on, 0 for a free one", _at_least(0, _MAX_PORT)
     ),
-    Option("variant", "--variant", "NAME", "run this variant of every bundle", str),
-    Option("workers", "--workers", "N", "pairs scored at the same time", _at_least(1, MAX_WORKERS)),
+    Option(
+        "variant",
+        "--variant",
+        "NAME",
+        "run this variant of every bundle; unless set, the best here",
+        str,
+    ),
+    Option(
+        "workers",
+        "--workers",
+        "N",
+        "pairs scored at the same time; unless set, one a core",
+        _at_least(1, MAX_WORKERS),
+    ),
     Option("max_documents", "--max-documents", "N", "documents in a request", _at_least(1)),
     Option(
         "max_document_chars",

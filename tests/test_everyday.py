@@ -30,7 +30,6 @@ KNOWN_FAILURES = frozenset(
         "git undo last commit without losing changes",
         "can I take ibuprofen and paracetamol together",
         "why do my legs cramp at night",
-        "landlord wants to enter my flat without telling me",
         "do I need a visa for a short layover in tokyo",
         "I was charged twice for my subscription this month",
     }
