@@ -63,10 +63,12 @@ class TextEncoder:
             ]
             encoded = self._tokenizer.encode_batch(parts, add_special_tokens=False)
             for index, part, encoding in zip(waiting, parts, encoded, strict=True):
+                if length >= len(texts[index]):  # most are whole at once, and need no closer look
+                    encodings[index] = encoding
+                    continue
                 settled = self._settled(encoding, part, side)
-                is_enough = length >= len(texts[index]) or settled > max_tokens
                 has_grown = len(encoding) > max_tokens or length >= _MOST_GROWTH * first
-                if is_enough or (has_grown and _is_one_stretch(encoding, settled, side)):
+                if settled > max_tokens or (has_grown and _is_one_stretch(encoding, settled, side)):
                     encodings[index] = encoding
             waiting = [index for index in waiting if index not in encodings]
             length *= _GROWTH
