@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from ranklet.runtime.tokenization import Cut
 
-from .. import wire  # noqa: TID252 - relative inside the package
+from .. import inputs, wire  # noqa: TID252 - relative inside the package
 from ..dialect import Dialect  # noqa: TID252 - the same
 from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
 
@@ -46,8 +46,8 @@ class CohereAnswer(msgspec.Struct):
 
 def _read(body: CohereBody) -> RerankRequest:
     return RerankRequest(
-        query=wire.read_text(body.query, field="query"),
-        documents=wire.read_texts(body.documents, field="documents"),
+        query=inputs.read_text(body.query, field="query"),
+        documents=inputs.read_texts(body.documents, field="documents"),
         model=body.model,
         top_n=body.top_n or body.top_k,
         cut=Cut(document_tokens=body.max_tokens_per_doc or None),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from .. import wire  # noqa: TID252 - relative inside the package
+from .. import inputs, wire  # noqa: TID252 - relative inside the package
 from ..dialect import Dialect  # noqa: TID252 - the same
 from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
 
@@ -51,11 +51,11 @@ class MixedbreadAnswer(msgspec.Struct, kw_only=True):
 
 def _read(body: MixedbreadBody) -> RerankRequest:
     return RerankRequest(
-        query=wire.read_text(body.query, field="query"),
-        documents=wire.read_texts(body.input, field="input", rank_fields=body.rank_fields),
+        query=inputs.read_text(body.query, field="query"),
+        documents=inputs.read_texts(body.input, field="input", rank_fields=body.rank_fields),
         model=body.model,
         top_n=body.top_k or body.top_n,
-        kept=wire.kept_objects(body.input)
+        kept=inputs.kept_objects(body.input)
         if wire.is_set(body.return_input, default=False)
         else None,
     )

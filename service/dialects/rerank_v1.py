@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ranklet.runtime.tokenization import Cut
 
-from .. import wire  # noqa: TID252 - relative inside the package
+from .. import inputs, wire  # noqa: TID252 - relative inside the package
 from ..dialect import Dialect  # noqa: TID252 - the same
 from ..errors import FieldError  # noqa: TID252 - the same
 from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
@@ -129,9 +129,9 @@ def read(body: RerankBody, *, returns_documents: bool) -> RerankRequest:
         body: The body as it came.
         returns_documents: Whether the results hold documents where the body does not say.
     """
-    texts = wire.read_texts(body.documents, field="documents", rank_fields=body.rank_fields)
+    texts = inputs.read_texts(body.documents, field="documents", rank_fields=body.rank_fields)
     return RerankRequest(
-        query=wire.read_text(body.query, field="query"),
+        query=inputs.read_text(body.query, field="query"),
         documents=texts,
         model=body.model,
         top_n=body.top_n or body.top_k or None,
@@ -144,7 +144,7 @@ def read(body: RerankBody, *, returns_documents: bool) -> RerankRequest:
             pair_tokens=wire.pair_tokens(body.truncate_prompt_tokens),
             side=body.truncation_side or "right",
         ),
-        kept=wire.kept_objects(body.documents, texts=texts)
+        kept=inputs.kept_objects(body.documents, texts=texts)
         if wire.is_set(body.return_documents, default=returns_documents)
         else None,
     )

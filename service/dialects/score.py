@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ranklet.runtime.tokenization import Cut
 
-from .. import wire  # noqa: TID252 - relative inside the package
+from .. import inputs, wire  # noqa: TID252 - relative inside the package
 from ..dialect import Dialect  # noqa: TID252 - the same
 from ..errors import FieldError  # noqa: TID252 - the same
 from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
@@ -88,7 +88,7 @@ def _texts(body: ScoreBody, names: tuple[str, ...]) -> tuple[list[str], str]:
     for name in names:
         value: str | list[str | dict[str, Any]] | None = getattr(body, name)
         if value is not None:
-            return wire.read_texts(value, field=name), name
+            return inputs.read_texts(value, field=name), name
     message = f"{names[0]} is required; it may also be called {' or '.join(names[1:])}"
     raise FieldError(message, field=names[0])
 

@@ -12,6 +12,7 @@ from msgspec import ValidationError
 from msgspec.structs import replace as struct_replace
 from training.batches import PairBatcher
 from training.development import rank_quality, score
+from training.drawing import draw_columns
 from training.lists import RankingLists, load_lists
 from training.losses import Targets, family_loss
 from training.model import (
@@ -25,7 +26,7 @@ from training.model import (
 )
 from training.recipe import EncoderSettings, read_model_recipe
 from training.train import fingerprint
-from training.trainer import DivergedError, OtherRunError, RecipeError, Trainer, draw_columns
+from training.trainer import DivergedError, OtherRunError, RecipeError, Trainer
 from transformers import BertModel
 
 pytestmark = pytest.mark.torch
