@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from ranklet.runtime.command_line import names
+from ranklet.runtime.command_line import add_variants
 from ranklet.runtime.errors import InputError
 
 from .errors import require_packages
@@ -74,16 +74,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"the most documents to rerank for a query (default: {DEFAULT_DEPTH})",
     )
-    parser.add_argument(
-        "--variant",
-        "--variants",
-        nargs="+",
-        action="extend",
-        type=names,
-        default=[],
-        metavar="NAME",
-        help="variants of each bundle (default: those that suit this machine)",
-    )
+    add_variants(parser, "variants of each bundle (default: those that suit this machine)")
 
 
 def run(arguments: argparse.Namespace) -> int:

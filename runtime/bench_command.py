@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .command_line import names
+from .command_line import add_variants
 from .errors import InputError, ProviderError, VariantError
 from .manifest import read_manifest
 
@@ -34,16 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
     parser.epilog = _EPILOG
     parser.add_argument("--model", required=True, type=Path, metavar="DIR", help="the bundle")
-    parser.add_argument(
-        "--variant",
-        "--variants",
-        nargs="+",
-        action="extend",
-        type=names,
-        default=[],
-        metavar="NAME",
-        help="measure these alone (default: all that run here)",
-    )
+    add_variants(parser, "measure these alone (default: all that run here)")
     parser.add_argument("--workers", type=int, metavar="N", help="pairs scored at the same time")
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="default: 15")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -43,3 +43,17 @@ def add_command(commands: Commands, name: str, summary: str) -> argparse.Argumen
 def names(text: str) -> tuple[str, ...]:
     """Give the names in ``text``, which commas separate."""
     return tuple(name.strip() for name in text.split(","))
+
+
+def add_variants(parser: argparse.ArgumentParser, summary: str) -> None:
+    """Add ``--variant``, which takes names apart, with commas and repeatedly; see ``names``."""
+    parser.add_argument(
+        "--variant",
+        "--variants",
+        nargs="+",
+        action="extend",
+        type=names,
+        default=[],
+        metavar="NAME",
+        help=summary,
+    )
