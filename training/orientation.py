@@ -1,7 +1,7 @@
-"""How the base itself ranks test collections, as a bi-encoder, alone and with BM25.
+"""How the teacher ranks test collections, and each of the bi-encoders in it.
 
-``python -m training.orientation --data DIR... --output FILE``: what a cross-encoder out of the base
-has to beat, and how good its teacher is.
+``python -m training.orientation --data DIR... --output FILE``: what a cross-encoder has to beat,
+and what it can learn.
 """
 
 import argparse
@@ -21,10 +21,11 @@ from ranklet.evaluation.environment import describe_environment
 from ranklet.evaluation.metrics import measure_run, parse_metrics
 from ranklet.evaluation.progress import progress_bars
 
-from .base import embed, load_tokenizer, tokenize
+from .base import load_tokenizer, tokenize
+from .bi_encoders import BI_ENCODERS
 from .bm25 import Bm25
 from .evaluate import name_data_folder
-from .recipe import ListSettings, read_list_recipe
+from .recipe import BiEncoderName, ListSettings, read_list_recipe
 from .texts import Texts
 
 _METRICS = "nDCG@10,RR,AP"
@@ -40,8 +41,9 @@ def main() -> None:
     settings = read_list_recipe(arguments.recipe).lists
     rows: list[dict[str, object]] = []
     for folder in arguments.data:
-        rows += _rows(read_collection(folder, depth=arguments.depth), settings)
-        print(*map(json.dumps, rows[-2:]), sep="\n", flush=True)
+        found = _rows(read_collection(folder, depth=arguments.depth), settings)
+        print(*map(json.dumps, found), sep="\n", flush=True)
+        rows += found
     if arguments.output is not None:
         report = {"environment": _environment(), "depth": arguments.depth, "rows": rows}
         arguments.output.write_text(json.dumps(report, indent=1) + "\n")
@@ -54,8 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--recipe",
         type=Path,
-        default=Path(__file__).with_name("second.yaml"),
-        help="the weights of cosine and BM25",
+        default=Path(__file__).with_name("fourth.yaml"),
+        help="which bi-encoders and how much of BM25",
     )
     add("--depth", type=int, default=100)
     add("--output", type=Path, help="file for the report")
@@ -90,22 +92,39 @@ def _score(collection: JudgedCollection, settings: ListSettings) -> Mapping[str,
     queries = Texts.of(
         tokenize(tokenizer, [task.query for task in collection.tasks], at_most=_TOKENS_AT_MOST)
     )
-    with progress_bars() as start:
-        advance = start(f"embed {collection.name}", len(passages) + len(queries))
-        vectors, query_vectors = (
-            embed(texts, device="cpu", advance=advance) for texts in (passages, queries)
-        )
+    shares = settings.bi_encoders
     index = Bm25(passages, vocabulary=tokenizer.get_vocab_size(), device="cpu")
-    cosines: list[Scores] = []
-    mixed: list[Scores] = []
+    found: dict[str, list[Scores]] = {}
+    with progress_bars() as start:
+        advance = start(f"embed {collection.name}", len(shares) * (len(passages) + len(queries)))
+        vectors = {
+            name: [
+                BI_ENCODERS[name].embed(texts, device="cpu", advance=advance)
+                for texts in (passages, queries)
+            ]
+            for name in shares
+        }
     for place, task in enumerate(collection.tasks):
         places = [place_of[text] for text in task.documents]
-        cosine = (vectors[places] @ query_vectors[place]).numpy()
+        cosines = {
+            name: (of_documents[places] @ of_queries[place]).numpy()
+            for name, (of_documents, of_queries) in vectors.items()
+        }
         bm25 = index.score([queries[place]])[0, places].numpy()
-        cosines.append(cosine)
-        mixed.append(settings.cosine_scale * cosine + settings.bm25_scale * bm25)
+        for name, scores in _mix(cosines, bm25, settings).items():
+            found.setdefault(name, []).append(scores)
+    return found
+
+
+def _mix(
+    cosines: Mapping[BiEncoderName, Scores], bm25: Scores, settings: ListSettings
+) -> dict[str, Scores]:
+    """Give each bi-encoder's scores and, last, the teacher's, by name."""
+    cosine = sum(share * cosines[name] for name, share in settings.bi_encoders.items())
+    teacher = settings.cosine_scale * cosine + settings.bm25_scale * bm25
+    mean = " + ".join(f"{share:g} {name}" for name, share in settings.bi_encoders.items())
     name = f"{settings.cosine_scale:g} x cosine + {settings.bm25_scale:g} x BM25"
-    return {"cosine": cosines, name: mixed}
+    return {**cosines, f"cosine: {mean}": np.asarray(cosine), name: teacher}
 
 
 def _environment() -> dict[str, object]:

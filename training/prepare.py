@@ -13,12 +13,13 @@ import torch
 
 from ranklet.evaluation.progress import progress_bars
 
-from .base import embed, load_tokenizer
+from .base import load_tokenizer
+from .bi_encoders import embed
 from .candidates import CandidateFinder, Candidates
 from .corpus import Queries, read_corpus
 from .list_maker import ListMaker, ListShape
 from .lists import RankingLists
-from .recipe import ListSettings, read_list_recipe
+from .recipe import ListSettings, Shares, read_list_recipe
 from .texts import Texts
 
 _DEVELOPMENT_DOCUMENTS = 24
@@ -37,7 +38,8 @@ def main() -> None:
             f"{recipe.lists.depth} candidates that {arguments.recipe} wants of each query: take "
             "more pairs or a smaller `depth`"
         )
-    vectors = _embed(corpus.passages, "passages", arguments.device)
+    shares = recipe.lists.bi_encoders
+    vectors = _embed(corpus.passages, "passages", shares, arguments.device)
     finder = CandidateFinder(
         corpus.passages,
         vectors,
@@ -51,7 +53,7 @@ def main() -> None:
         maker = ListMaker(
             corpus.document_starts, vectors, recipe.lists, shape=shape, seed=recipe.seed
         )
-        query_vectors = _embed(queries.texts, f"{name} queries", arguments.device)
+        query_vectors = _embed(queries.texts, f"{name} queries", shares, arguments.device)
         found = _shown(finder.find(queries.texts, query_vectors), name, len(queries.texts))
         lists = _make(maker, queries, found, corpus.passages, shape.own)
         lists.save(arguments.output / f"{name}.npz")
@@ -87,9 +89,10 @@ def _make(
     return RankingLists(queries.texts, passages, documents.astype(np.int32), teacher, own)
 
 
-def _embed(texts: Texts, what: str, device: str) -> torch.Tensor:
+def _embed(texts: Texts, what: str, shares: Shares, device: str) -> torch.Tensor:
     with progress_bars() as start:
-        return embed(texts, device=device, advance=start(f"embed {what}", len(texts)))
+        advance = start(f"embed {what}", len(texts) * len(shares))
+        return embed(texts, shares, device=device, advance=advance)
 
 
 def _shown(blocks: Iterator[Candidates], name: str, count: int) -> Iterator[Candidates]:

@@ -1,10 +1,15 @@
 """The settings of a run, read from one of the YAML files beside."""
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+BiEncoderName = Literal["all-MiniLM-L6-v2", "all-mpnet-base-v2"]
+
+Shares = dict[BiEncoderName, Annotated[float, Meta(gt=0, le=1)]]
 
 
 class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,10 +27,19 @@ class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many candidates BM25 and the bi-encoder each give."""
     same_above: float
     """Cosine to an own passage, from -1 to 1, above which a candidate is left out as the same."""
+    bi_encoders: Shares
+    """Shares of the bi-encoders in the cosine, by name, which add up to 1."""
     cosine_scale: float
     """Weight of the cosine in the teacher's score, a logit."""
     bm25_scale: float
     """Weight of BM25, as a share of the query's best score, in the teacher's score."""
+
+    def __post_init__(self) -> None:
+        """Refuse shares of something else than one."""
+        total = sum(self.bi_encoders.values())
+        if not math.isclose(total, 1):
+            message = f"shares of bi_encoders add up to 1, not {total:g}"
+            raise ValueError(message)
 
 
 class EncoderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

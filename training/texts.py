@@ -58,6 +58,7 @@ class DeviceTexts:
     """Texts whose tokens lie on a device."""
 
     def __init__(self, texts: Texts, device: str) -> None:
+        self.device = device
         self.lengths = texts.lengths
         self._starts = texts.starts
         self._ids = torch.from_numpy(texts.ids.astype(np.int32)).to(device)

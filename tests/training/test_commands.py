@@ -64,13 +64,13 @@ def test_a_run_is_finished_once_and_made_anew_when_it_is_another(
     lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, model = tmp_path / "run", tmp_path / "run" / "it"
-    recipe = write_recipe(tmp_path / "recipe.yaml")
+    recipe = write_recipe(tmp_path / "recipe.yaml", learning_rate=2e-3, steps=40)
     words = ("--recipe", recipe, "--lists", lists, "--output", output)
     call(train.main, monkeypatch, *words)
     entries = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
-    assert [entry["step"] for entry in entries] == [6]
+    assert [entry["step"] for entry in entries] == [40]
     figures = json.loads((model / "development.json").read_text())
-    assert figures["step"] == 6
+    assert figures["step"] == 40
     assert figures["quality"]["nDCG@10"] > 0
 
     written = {path: path.stat().st_mtime_ns for path in model.iterdir()}
@@ -78,7 +78,7 @@ def test_a_run_is_finished_once_and_made_anew_when_it_is_another(
     assert {path: path.stat().st_mtime_ns for path in model.iterdir()} == written
     assert len((output / "log.jsonl").read_text().splitlines()) == 1
 
-    write_recipe(recipe, learning_rate=1e-5)
+    write_recipe(recipe, learning_rate=1e-3, steps=40)
     with pytest.raises(SystemExit, match=r"checkpoint\.pt is of a run with other settings"):
         call(train.main, monkeypatch, *words)
     (output / "checkpoint.pt").unlink()
@@ -86,7 +86,7 @@ def test_a_run_is_finished_once_and_made_anew_when_it_is_another(
     other = json.loads((model / "development.json").read_text())
     assert other["run"] != figures["run"]
     lines = (output / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [6]
+    assert [json.loads(line)["step"] for line in lines] == [40]
 
 
 def test_what_is_written_is_calibrated_and_begins_the_next_run(

