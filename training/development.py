@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from ranklet.evaluation.metrics import measure_run, parse_metrics
 
@@ -55,8 +57,31 @@ def rank_quality(scores: NDArray[np.float32]) -> dict[str, float]:
     return {name: round(quality.mean, 4) for name, quality in found.items()}
 
 
+def divergence(scores: NDArray[np.float32], teacher: NDArray[np.float32]) -> float:
+    """Tell how far scores are from the teacher's, whatever their scale.
+
+    Args:
+        scores: Logits, shape (lists, documents).
+        teacher: The lists' own scores, of the same shape.
+
+    Returns:
+        The Kullback-Leibler divergence of the softmax over a list from the teacher's, in the mean
+        over the lists and at the scale, from 0.1 to 10, where it is least; nats, with four digits.
+    """
+    wanted = log_softmax(teacher, axis=1)
+
+    def at(exponent: float) -> float:
+        found = log_softmax(scores * 10.0**exponent, axis=1)
+        return float((np.exp(wanted) * (wanted - found)).sum(axis=1).mean())
+
+    return round(float(minimize_scalar(at, bounds=(-1, 1), method="bounded").fun), 4)
+
+
 def main() -> None:
-    """Tell how well models rank the slice, and the lists' own scores, as lines of JSON."""
+    """Tell how well models rank the slice and how far they are from the lists' own scores.
+
+    One line of JSON for these scores, then one for each model.
+    """
     parser = argparse.ArgumentParser(prog="python -m training.development", description=__doc__)
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="a checkpoint")
     parser.add_argument("--lists", type=Path, required=True, help="development.npz of prepare")
@@ -65,7 +90,9 @@ def main() -> None:
     print(json.dumps({"model": "the lists' own scores", **rank_quality(lists.teacher)}))
     for folder in arguments.models:
         scores = score(load_model(folder, "it"), lists, device="cpu")["it"]
-        print(json.dumps({"model": str(folder), **rank_quality(scores)}), flush=True)
+        distance = divergence(scores, lists.teacher)
+        row = {"model": str(folder), **rank_quality(scores), "divergence": distance}
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

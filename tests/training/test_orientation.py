@@ -39,7 +39,7 @@ def test_a_collection_is_ranked_by_cosine_and_with_bm25(
         "all-MiniLM-L6-v2",
         "all-mpnet-base-v2",
         "cosine: 0.4 all-MiniLM-L6-v2 + 0.6 all-mpnet-base-v2",
-        "20 x cosine + 3 x BM25",
+        "20 x cosine + 2 x BM25",
     ]
     # Of random vectors nothing is known but that cosines are close to one another: BM25 decides.
     assert report["rows"][-1]["quality"]["RR"] == 1.0

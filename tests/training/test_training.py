@@ -11,7 +11,7 @@ import yaml
 from msgspec import ValidationError
 from msgspec.structs import replace as struct_replace
 from training.batches import PairBatcher
-from training.development import rank_quality, score
+from training.development import divergence, rank_quality, score
 from training.drawing import draw_columns
 from training.lists import RankingLists, load_lists
 from training.losses import Targets, family_loss
@@ -50,6 +50,21 @@ def make_trainer(base: BertModel, lists: RankingLists, **changed: float) -> Trai
     shallow = EncoderSettings(layers=2, units=20, exits={"tiny": 2})
     encoders = [CrossEncoder(deepcopy(base), encoder) for encoder in (shallow, FAMILY)]
     return Trainer(encoders, lists, settings, seed=3)
+
+
+def test_divergence_from_the_teacher_leaves_scale_and_shift_aside() -> None:
+    random = np.random.default_rng(2)
+    teacher = random.normal(size=(20, 6), scale=2).astype(np.float32)
+    assert divergence(0.3 * teacher + 5, teacher) == pytest.approx(0, abs=1e-4)
+    noise = random.normal(size=teacher.shape).astype(np.float32)
+    near, far = (divergence(teacher + share * noise, teacher) for share in (0.5, 2))
+    assert 0.01 < near < far
+    # Equal scores make all passages as likely: the teacher's entropy is what lacks to log(6).
+    likely = np.exp(teacher) / np.exp(teacher).sum(axis=1, keepdims=True)
+    entropy = -(likely * np.log(likely)).sum(axis=1).mean()
+    assert divergence(np.zeros_like(teacher), teacher) == pytest.approx(
+        np.log(6) - entropy, abs=1e-3
+    )
 
 
 def test_each_exit_is_a_model_of_its_own(base: BertModel) -> None:
