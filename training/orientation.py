@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ranklet.evaluation.collection import JudgedCollection, read_collection
 from ranklet.evaluation.environment import describe_environment
@@ -97,7 +98,7 @@ def _score(collection: JudgedCollection, settings: ListSettings) -> Mapping[str,
     found: dict[str, list[Scores]] = {}
     with progress_bars() as start:
         advance = start(f"embed {collection.name}", len(shares) * (len(passages) + len(queries)))
-        vectors = {
+        vectors: dict[BiEncoderName, list[Tensor]] = {
             name: [
                 BI_ENCODERS[name].embed(texts, device="cpu", advance=advance)
                 for texts in (passages, queries)
@@ -106,7 +107,7 @@ def _score(collection: JudgedCollection, settings: ListSettings) -> Mapping[str,
         }
     for place, task in enumerate(collection.tasks):
         places = [place_of[text] for text in task.documents]
-        cosines = {
+        cosines: dict[BiEncoderName, Scores] = {
             name: (of_documents[places] @ of_queries[place]).numpy()
             for name, (of_documents, of_queries) in vectors.items()
         }
@@ -124,7 +125,8 @@ def _mix(
     teacher = settings.cosine_scale * cosine + settings.bm25_scale * bm25
     mean = " + ".join(f"{share:g} {name}" for name, share in settings.bi_encoders.items())
     name = f"{settings.cosine_scale:g} x cosine + {settings.bm25_scale:g} x BM25"
-    return {**cosines, f"cosine: {mean}": np.asarray(cosine), name: teacher}
+    found: dict[str, Scores] = dict(cosines.items())
+    return found | {f"cosine: {mean}": np.asarray(cosine), name: teacher}
 
 
 def _environment() -> dict[str, object]:

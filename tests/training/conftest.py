@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from training import bi_encoders
 from training.lists import RankingLists
 from training.texts import Texts
@@ -74,12 +74,11 @@ def mpnet(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MPN
     model: MPNetModel = MPNetModel(config).eval()
     config.save_pretrained(tmp_path / "mpnet")
     count = {"embeddings.position_ids": torch.arange(514)[None]}  # as the published weights hold it
-    save_file(model.state_dict() | count, tmp_path / "mpnet" / "model.safetensors")
+    weights = save(model.state_dict() | count)
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as writer:
-        for name in ("config.json", "model.safetensors"):
-            writer.write(tmp_path / "mpnet" / name, f"all-mpnet-base-v2/{name}")
-    weights = (tmp_path / "mpnet" / "model.safetensors").read_bytes()
+        writer.write(tmp_path / "mpnet" / "config.json", "all-mpnet-base-v2/config.json")
+        writer.writestr("all-mpnet-base-v2/model.safetensors", weights)
     monkeypatch.setattr(bi_encoders, "_MPNET_SHA256", sha256(weights).hexdigest())
     content = archive.getvalue()
     size = -(-len(content) // 5)

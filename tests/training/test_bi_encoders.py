@@ -1,7 +1,8 @@
 """Bi-encoders out of packages, here tiny ones: what they read, and several as one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final, cast
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import torch
 from msgspec import ValidationError, convert, to_builtins
 from training.base import load_base, load_tokenizer, tokenize
 from training.bi_encoders import BI_ENCODERS, embed, load_mpnet
-from training.recipe import ListSettings, read_list_recipe
+from training.recipe import BiEncoderName, ListSettings, read_list_recipe
 from training.texts import FIRST, SEPARATOR, Ids, Texts
-from transformers import MPNetModel
+from transformers import BertModel, MPNetModel
+from transformers.modeling_outputs import BaseModelOutput
 
 pytestmark = pytest.mark.torch
 
@@ -20,22 +22,30 @@ TEXTS = [
     "Paris.",
     "Sugar, salt and soap are sold here, and much that nobody has asked for.",
 ]
-MINILM, MPNET = "all-MiniLM-L6-v2", "all-mpnet-base-v2"
+MINILM: Final = "all-MiniLM-L6-v2"
+MPNET: Final = "all-mpnet-base-v2"
 
 
 @pytest.fixture(autouse=True)
 def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.precision.computes_bf16", lambda _: False)
+    def never(_: str) -> bool:
+        return False
+
+    monkeypatch.setattr("training.precision.computes_bf16", never)
 
 
 def read() -> list[Ids]:
     return tokenize(load_tokenizer(), TEXTS, at_most=512)
 
 
-def one_by_one(model: object, ids: Sequence[Sequence[int]]) -> torch.Tensor:
-    assert callable(model)
+def one_by_one(model: BertModel | MPNetModel, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+    encode = cast("Callable[[torch.Tensor], BaseModelOutput]", model)
+    means: list[torch.Tensor] = []
     with torch.inference_mode():
-        means = [model(torch.tensor([row])).last_hidden_state[0].mean(0) for row in ids]
+        for row in ids:
+            states = encode(torch.tensor([row])).last_hidden_state
+            assert states is not None
+            means.append(states[0].mean(0))
     return torch.nn.functional.normalize(torch.stack(means), dim=1)
 
 
@@ -44,7 +54,7 @@ def test_vectors_are_the_mean_over_a_text_whatever_else_is_in_its_batch() -> Non
     told: list[int] = []
     ids = read()
     vectors = BI_ENCODERS[MINILM].embed(Texts.of(ids), device="cpu", advance=told.append)
-    wanted = one_by_one(load_base().eval(), [[FIRST, *row.tolist(), SEPARATOR] for row in ids])
+    wanted = one_by_one(load_base(), [[FIRST, *row.tolist(), SEPARATOR] for row in ids])
     np.testing.assert_allclose(vectors, wanted, atol=1e-5)
     assert sum(told) == len(TEXTS)
 
@@ -60,7 +70,7 @@ def test_mpnet_reads_the_same_words_in_its_own_vocabulary(mpnet: MPNetModel) -> 
 def test_the_cosine_of_both_is_the_mean_of_their_cosines() -> None:
     texts = Texts.of(read())
 
-    def cosines(shares: dict[str, float]) -> torch.Tensor:
+    def cosines(shares: dict[BiEncoderName, float]) -> torch.Tensor:
         vectors = embed(texts, shares, device="cpu", advance=lambda _: None)
         return vectors @ vectors.T
 
