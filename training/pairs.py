@@ -61,8 +61,9 @@ def read_pairs(folder: Path, recipe: ListRecipe) -> Pairs:
     """Read ``SET.jsonl.gz`` of each set that the recipe names.
 
     Equal texts are one document. A query is held out by its checksum, and with it every other
-    query of the same document. Rows are taken document by document, so that few documents have to
-    be embedded for many queries; which ones depends on their text and the seed alone.
+    query of the same document. Rows to train on are taken document by document, so that few
+    documents have to be embedded for many queries; those of the development slice one by one, so
+    that it is of many documents. Which ones depends on their text and the seed alone.
     """
     places: dict[str, int] = {}
     training: list[TrainingQuery] = []
@@ -70,9 +71,10 @@ def read_pairs(folder: Path, recipe: ListRecipe) -> Pairs:
     for name, most in recipe.pairs.items():
         rows = list(_distinct(_read(folder / f"{name}.jsonl.gz")))
         held_out = {row.positive for row in rows if _is_held_out(row)}
+        rows.sort(key=lambda row: _order(row.query, recipe.seed))
+        chosen = [row for row in rows if _is_held_out(row)][:_DEVELOPMENT_QUERIES]
         rows.sort(key=lambda row: (_order(row.positive, recipe.seed), row.positive))
         kept = [row for row in rows if row.positive not in held_out][:most]
-        chosen = [row for row in rows if _is_held_out(row)][:_DEVELOPMENT_QUERIES]
         for row in (*kept, *chosen):
             places.setdefault(row.positive, len(places))
         training += [_training_query(row, name, places, recipe) for row in kept]

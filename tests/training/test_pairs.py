@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 from pathlib import Path
+from zlib import crc32
 
 import bm25s
 import numpy as np
@@ -56,6 +57,21 @@ def test_counts_are_those_of_the_recipe_and_the_run_repeats(folder: Path) -> Non
     assert sum(not query.is_answered for query in pairs.training) == 5
     assert pairs == read_pairs(folder, RECIPE)
     assert pairs != read_pairs(folder, replace(RECIPE, seed=1))
+
+
+def test_training_goes_by_document_and_the_development_slice_by_query(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "a.jsonl.gz", "wt") as lines:
+        for number in range(2000):
+            row = {"query": f"query {number}", "positive": f"Text {number // 20}."}
+            lines.write(json.dumps(row) + "\n")
+    pairs = read_pairs(tmp_path, replace(RECIPE, pairs={"a": 60}, sentences={}))
+    assert len(pairs.training) == 60
+    assert len({query.document for query in pairs.training}) == 3
+    held_out = [
+        text for text in map("query {}".format, range(2000)) if crc32(text.encode()) % 20 == 0
+    ]
+    held_out.sort(key=lambda text: crc32(text.encode(), RECIPE.seed))
+    assert [query.text for query in pairs.development] == held_out[:12]
 
 
 def test_some_questions_become_keywords(folder: Path) -> None:
