@@ -23,6 +23,8 @@ from ranklet.runtime.errors import (
 )
 
 from .errors import (
+    BodiesFullError,
+    BodyTooSlowError,
     ClientGoneError,
     EmptyRequestError,
     FieldError,
@@ -96,10 +98,12 @@ ANSWERS: dict[type[Exception], Answer] = {
     EmptyRequestError: Answer(400, _INVALID, "empty"),
     UnauthorizedError: Answer(401, "authentication_error", "invalid_api_key"),
     UnknownModelError: Answer(404, "not_found_error", "model_not_found"),
+    BodyTooSlowError: Answer(408, _INVALID, "body_too_slow"),
     TooLargeError: Answer(413, _INVALID, "too_large"),
     FieldError: Answer(422, _INVALID, "invalid_value"),
     InputError: Answer(422, _INVALID, "invalid_value"),
     OverloadedError: Answer(429, "overloaded_error", "queue_full", is_worth_retrying=True),
+    BodiesFullError: Answer(429, "overloaded_error", "bodies_full", is_worth_retrying=True),
     ClientGoneError: Answer(499, _INVALID, "client_closed_request"),
     ScoringError: Answer(500, "server_error", "scoring_failed"),
     RankletError: Answer(500, "server_error", "internal_error"),
@@ -128,7 +132,7 @@ def answer_ranklet_error(request: Request[Any, Any, Any], error: RankletError) -
         headers["Retry-After"] = str(getattr(error, "retry_after_seconds", _RETRY_AFTER_SECONDS))
     if isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, TooLargeError):
+    if isinstance(error, TooLargeError | BodyTooSlowError | BodiesFullError):
         headers["Connection"] = "close"  # what is left of the body is never read
     if answer.status == 500:  # noqa: PLR2004 - ours to repair, so the log needs the details
         _log.error("a request failed", exc_info=error)

@@ -12,10 +12,11 @@ ERRORS = {
     400: "The body is not JSON or not UTF-8, or holds nothing to rank where that is an error.",
     401: "API keys are set, and none of them was sent.",
     404: "No model of that name; the message lists those that there are.",
+    408: "The body came too slowly.",
     409: "The configuration has problems, which the message lists; what ran before still runs.",
     413: "More documents, characters or bytes than the limits allow.",
     422: "A field is missing or has a wrong value; the message names it.",
-    429: "Too many pairs are waiting.",
+    429: "Too many pairs are waiting, or too many large bodies are on their way in.",
     500: "The server failed; its log has the details.",
     503: "The model is being loaded, or has not been installed: then the message says how.",
 }

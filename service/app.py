@@ -14,6 +14,7 @@ from ranklet.runtime.errors import ClosedError, RankletError
 
 from .admission import PairQueue
 from .answers import answer_framework_error, answer_ranklet_error, answer_unknown_error
+from .arrival import Arrivals
 from .base_url import SurplusVersionRemover
 from .catalog import Catalog, build_catalog
 from .dialect import all_dialects, dialects_by_path
@@ -48,6 +49,7 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
     """
     keys = read_api_keys(settings)
     catalog = build_catalog(settings)
+    arrivals = Arrivals(limit=settings.max_body_bytes)
     queue = PairQueue.from_settings(settings)
     metrics = _metrics(settings, catalog, queue)
     dialects = all_dialects()
@@ -68,7 +70,7 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
     app = Litestar(
         route_handlers=[
             *(
-                rerank_route(path, spoken, settings, catalog, queue)
+                rerank_route(path, spoken, settings, catalog, arrivals, queue)
                 for path, spoken in dialects_by_path(dialects).items()
             ),
             *operator_routes(catalog),
@@ -88,7 +90,7 @@ def create_app(settings: Settings, *, on_loaded: Callable[[Catalog], None] = _ig
         },
         openapi_config=None,  # see api_document
         logging_config=None,  # the command configures logging, programs that embed us their own
-        request_max_body_size=None,  # see body
+        request_max_body_size=None,  # see arrival
     )
 
     def report(record: RequestRecord) -> None:

@@ -1,24 +1,21 @@
 """The border: from a request's bytes to a struct, or to an error that says what to change.
 
-Litestar would answer 400 to every wrong value and 500 to what is not UTF-8, so bodies are read and
-decoded here.
+Litestar would answer 400 to every wrong value and 500 to what is not UTF-8, so bodies are decoded
+here; ``arrival`` reads them.
 """
 
-import asyncio
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
-from litestar.connection import Request
 from msgspec import UNSET, Raw, UnsetType
 
-from .errors import ClientGoneError, FieldError, MalformedBodyError, TooLargeError
+from .errors import FieldError, MalformedBodyError, TooLargeError
 
 _Body = TypeVar("_Body")
 
-_DRAIN_SECONDS = 2.0
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _LONE_SURROGATE = re.compile(
@@ -41,61 +38,6 @@ _TYPE_WORDS = {
     "array": "an array",
     "null": "null",
 }
-
-
-async def read_body(request: Request[Any, Any, Any], *, limit: int) -> bytes:
-    """Read the body, at most ``limit`` bytes of it.
-
-    Raises:
-        TooLargeError: there is more, announced or not.
-        ClientGoneError: the connection was closed.
-    """
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        if "expect" not in request.headers:  # else nothing has been sent yet
-            await _drain(request, limit)
-        raise _body_too_large(int(announced), limit)
-    chunks: list[bytes] = []
-    size = 0
-    has_more = True
-    while has_more:
-        chunk, has_more = await _receive(request)
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            await _drain(request, limit)
-            raise _body_too_large(None, limit)
-    return b"".join(chunks)
-
-
-async def _receive(request: Request[Any, Any, Any]) -> tuple[bytes, bool]:
-    event = await request.receive()
-    if event["type"] == "http.disconnect":
-        raise ClientGoneError
-    if event["type"] != "http.request":  # pragma: no cover - ASGI has no other
-        raise MalformedBodyError(event["type"])
-    return event["body"], event["more_body"]
-
-
-async def _drain(request: Request[Any, Any, Any], limit: int) -> None:
-    """Throw away some of what still comes.
-
-    Closing while the other side writes would destroy our answer on its way, and most clients
-    read only when they have written everything. So they get a moment and another ``limit`` bytes.
-    """
-    try:
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            has_more = True
-            drained = 0
-            while has_more and drained <= limit:
-                chunk, has_more = await _receive(request)
-                drained += len(chunk)
-    except TimeoutError:
-        return
-
-
-def _body_too_large(found: int | None, limit: int) -> TooLargeError:
-    return TooLargeError(what="bytes", found=found, limit=limit, setting="RANKLET_MAX_BODY_BYTES")
 
 
 def readable(content: bytes) -> bytes:

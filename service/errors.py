@@ -85,6 +85,17 @@ class TooLargeError(InputError):
         self.field = field
 
 
+class BodyTooSlowError(InputError):
+    """The body came too slowly to wait for the rest of it."""
+
+    def __init__(self, found: int) -> None:
+        """Say how many bytes were ``found``."""
+        super().__init__(
+            f"the body came too slowly: {found:,} bytes so far; send it again over a faster "
+            "connection, or in smaller requests"
+        )
+
+
 class UnknownModelError(InputError, LookupError):
     """No model of that name is configured."""
 
@@ -165,6 +176,18 @@ class QueueFullError(OverloadedError):
             f"(set by {setting}); try again in {retry_after_seconds} s"
         )
         self.retry_after_seconds = retry_after_seconds
+
+
+class BodiesFullError(OverloadedError):
+    """Too many large bodies are on their way in."""
+
+    def __init__(self, found: int, *, limit: int) -> None:
+        """Say how many bytes of all of them are here and how many may be."""
+        super().__init__(
+            f"{found:,} bytes of large requests are on their way in, at most {limit:,} are taken "
+            "at once (four times RANKLET_MAX_BODY_BYTES); try again in a moment, or send smaller "
+            "requests"
+        )
 
 
 class ClientGoneError(RankletError):

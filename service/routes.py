@@ -13,7 +13,8 @@ from ranklet import __version__
 
 from .admission import PairQueue
 from .answers import ERROR_WRITER, JSON, answer_errors_with
-from .body import check_lists, decode_body, drop_texts, read_body, readable
+from .arrival import Arrivals
+from .body import check_lists, decode_body, drop_texts, readable
 from .catalog import Catalog
 from .dialect import Dialect, told_apart
 from .errors import MalformedBodyError, NotReadyError
@@ -42,18 +43,19 @@ class Version(msgspec.Struct):
     version: str
 
 
-def rerank_route(
+def rerank_route(  # noqa: PLR0913, PLR0917 - what all of these routes share
     path: str,
     dialects: Sequence[Dialect[Any, Any]],
     settings: Settings,
     catalog: Catalog,
+    arrivals: Arrivals,
     queue: PairQueue,
 ) -> HTTPRouteHandler:
     """Make the route of a path, where the first of ``dialects`` is spoken unless bodies differ."""
 
     @post(path, status_code=200, opt={ERROR_WRITER: dialects[0].write_error})
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
-        content = readable(await read_body(request, limit=settings.max_body_bytes))
+        content = readable(await arrivals.read(request))
         dialect = told_apart(dialects, content)
         answer_errors_with(request, dialect.write_error)
         body = _decoded(content, dialect, request)

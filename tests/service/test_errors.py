@@ -36,6 +36,8 @@ from ranklet.service.answers import answer_ranklet_error
 from ranklet.service.app import create_app
 from ranklet.service.errors import (
     AddressError,
+    BodiesFullError,
+    BodyTooSlowError,
     BundleRebuiltError,
     ClientGoneError,
     EmptyRequestError,
@@ -401,10 +403,12 @@ LEAVES: list[tuple[RankletError, int]] = [
     (UnauthorizedError(was_sent=False), 401),
     (UnknownModelError("x", known=["y"]), 404),
     (TooLargeError(what="bytes", found=2, limit=1, setting="X"), 413),
+    (BodyTooSlowError(1), 408),
     (FieldError("x", field="top_n"), 422),
     (InputError("x"), 422),
     (OverloadedError("x"), 429),
     (QueueFullError(what="pairs", wanted=1, waiting=2, limit=2, setting="X"), 429),
+    (BodiesFullError(2, limit=1), 429),
     (ClientGoneError(), 499),
     (ScoringError("x"), 500),
     (BundleFileMissingError(Path("x"), hint="y"), 500),
@@ -436,7 +440,14 @@ def test_status_of_every_error(error: RankletError, status: int) -> None:
     assert ("Retry-After" in response.headers) is (type(error) in RETRIED)
 
 
-RETRIED = (OverloadedError, QueueFullError, ModelLoadError, NotReadyError, ClosedError)
+RETRIED = (
+    OverloadedError,
+    QueueFullError,
+    BodiesFullError,
+    ModelLoadError,
+    NotReadyError,
+    ClosedError,
+)
 
 
 def test_no_error_is_forgotten_above() -> None:
