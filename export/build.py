@@ -11,9 +11,9 @@ import numpy as np
 import onnxruntime as ort
 
 from ranklet import __version__
+from ranklet.runtime.batching import pad_pairs
 from ranklet.runtime.manifest import Manifest, Precision, Variant, VariantReport, Verification
 from ranklet.runtime.processor import detect_processor
-from ranklet.runtime.scoring import pad_pairs
 from ranklet.runtime.sessions import EXACT_PRODUCTS
 
 from .checksum import describe_file

@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .bundle import Choice, check_file, choose_variant
+from .cuda_scoring import CudaScorer
 from .errors import ProviderError
 from .manifest import Manifest
 from .processor import Processor, detect_processor
 from .prompt import open_encoder
-from .scoring import CpuScorer, CudaScorer, Scorer
+from .scoring import CpuScorer, Scorer
 from .sessions import EXACT_PRODUCTS, cpu_session, cuda_is_available, cuda_session
 
 

@@ -3,7 +3,7 @@
 On the CPU the graph runs for one pair at its own length. Padding costs more than batching gains,
 and dynamic quantization takes one scale for a whole tensor, so that in a shared batch a score
 would change with its neighbours (https://github.com/microsoft/onnxruntime/issues/10111). On CUDA
-it runs for a batch of pairs of similar length.
+it runs for a batch of pairs of similar length: see ``cuda_scoring``.
 """
 
 import time
@@ -17,13 +17,8 @@ import numpy as np
 import onnxruntime as ort
 
 from .arrays import BoolArray, Float32Array, FloatArray, IntArray
-from .errors import ProviderError, ScoringError
+from .errors import ScoringError
 from .tokenization import EncodedPair, EncodedQuery, Encoder
-
-_BATCH_TOKENS = 32_768
-"""Padded tokens in a CUDA batch: 64 pairs of 512, enough to fill the device."""
-
-_CUDA_TURN_PAIRS = 256
 
 _CPU_TURN_PAIRS = 16
 _CPU_TURN_CHARACTERS = 800
@@ -89,7 +84,7 @@ class Scorer(Protocol):
         ...
 
 
-class _GraphScorer(ABC):
+class GraphScorer(ABC):
     """What scorers share: encode windows, have pairs scored, keep each document's best."""
 
     def __init__(
@@ -161,7 +156,7 @@ class _GraphScorer(ABC):
         return output
 
 
-class CpuScorer(_GraphScorer):
+class CpuScorer(GraphScorer):
     """Runs each pair alone, never padded."""
 
     def pairs_in_turn(self, lengths: Sequence[int], *, workers: int) -> int:
@@ -194,96 +189,3 @@ class CpuScorer(_GraphScorer):
     def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
         feeds = (pair.feed(self._graph_inputs) for pair in pairs)
         return np.concatenate([self._run(feed) for feed in feeds])
-
-
-class CudaScorer(_GraphScorer):
-    """Runs pairs of similar length together, padded to the longest of their batch."""
-
-    def __init__(
-        self,
-        session: ort.InferenceSession,
-        encoder: Encoder,
-        graph_inputs: Sequence[str],
-        *,
-        device: str = "cuda",
-    ) -> None:
-        """Score with ``session``, which runs on the first of the devices called ``device``."""
-        super().__init__(session, encoder, graph_inputs)
-        self._device = device
-
-    def warm_up(self, window_tokens: int) -> None:
-        """Run the largest batch and the smallest: no request then waits for kernels and memory.
-
-        Args:
-            window_tokens: The longest pair.
-
-        Raises:
-            ProviderError: the device cannot, for instance because its memory is too small.
-        """
-        ids = np.zeros(window_tokens, np.int64)
-        pair = EncodedPair(ids, ids, was_cut=False)
-        try:
-            for pairs in (max(1, _BATCH_TOKENS // window_tokens), 1):
-                self._run(pad_pairs([pair] * pairs, self._graph_inputs))
-        except ScoringError as error:
-            message = f"the GPU cannot score the model's largest batch: {error}"
-            raise ProviderError(message) from error
-
-    def pairs_in_turn(self, lengths: Sequence[int], *, workers: int) -> int:  # noqa: ARG002
-        """Give enough to fill batches, whoever else waits."""
-        return min(_CUDA_TURN_PAIRS, len(lengths))
-
-    def _encode(
-        self, query: EncodedQuery, documents: Sequence[str], max_windows: int
-    ) -> list[list[EncodedPair]]:
-        """Encode on all cores at once: one is slower than the device."""
-        return self.encoder.encode_documents(query, documents, max_windows=max_windows)
-
-    def _steps(self, pairs: Sequence[EncodedPair]) -> Iterable[Sequence[int]]:
-        lengths = np.array([len(pair.ids) for pair in pairs], np.int64)
-        return (batch.tolist() for batch in batches_under_budget(lengths, _BATCH_TOKENS))
-
-    def _score_pairs(self, pairs: Sequence[EncodedPair]) -> Float32Array:
-        return self._run(pad_pairs(pairs, self._graph_inputs))
-
-    def _infer(self, feed: dict[str, IntArray]) -> FloatArray:
-        """Bind inputs that lie on the device, so that a worker copies its own beside a run."""
-        binding = self._session.io_binding()
-        for name, values in feed.items():
-            on_device = ort.OrtValue.ortvalue_from_numpy(values, self._device, 0)
-            binding.bind_ortvalue_input(name, on_device)
-        binding.bind_output(self._session.get_outputs()[0].name)
-        self._session.run_with_iobinding(binding)
-        output: FloatArray = binding.copy_outputs_to_cpu()[0]
-        return output
-
-
-def batches_under_budget(tokens: IntArray, budget: int) -> list[IntArray]:
-    """Group pairs of similar length so that no padded batch holds more than ``budget`` tokens.
-
-    Args:
-        tokens: int64, shape (n,), the length of each pair.
-        budget: Padded tokens that a batch may hold; a longer pair gets a batch of its own.
-
-    Returns:
-        Arrays of indices into ``tokens``, longest first, each index in exactly one of them.
-    """
-    order = np.argsort(-tokens, kind="stable")
-    batches: list[IntArray] = []
-    start = 0
-    while start < len(order):
-        size = max(1, budget // int(tokens[order[start]]))
-        batches.append(order[start : start + size])
-        start += size
-    return batches
-
-
-def pad_pairs(pairs: Sequence[EncodedPair], graph_inputs: Sequence[str]) -> dict[str, IntArray]:
-    """Give the graph's inputs for a batch, each int64 of shape (pairs, longest), padded with 0."""
-    longest = max(len(pair.ids) for pair in pairs)
-    feeds = [pair.feed(graph_inputs) for pair in pairs]
-    padded = {name: np.zeros((len(pairs), longest), np.int64) for name in graph_inputs}
-    for row, feed in enumerate(feeds):
-        for name, values in feed.items():
-            padded[name][row, : values.shape[1]] = values
-    return padded

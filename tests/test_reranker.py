@@ -15,17 +15,16 @@ from hypothesis import strategies as st
 
 import ranklet
 from ranklet import RankedDocument, Reranker
+from ranklet.runtime.batching import batches_under_budget, pad_pairs
+from ranklet.runtime.cuda_scoring import CudaScorer
 from ranklet.runtime.errors import ClosedError, InputError, ProviderError, ScoringError
 from ranklet.runtime.manifest import read_manifest
 from ranklet.runtime.processor import Processor
 from ranklet.runtime.scheduler import Scheduler
 from ranklet.runtime.scoring import (
     CpuScorer,
-    CudaScorer,
     DocumentScores,
     Scoring,
-    batches_under_budget,
-    pad_pairs,
 )
 from ranklet.runtime.sessions import EXACT_PRODUCTS, cpu_session
 from ranklet.runtime.tokenization import Cut, EncodedQuery, Encoder, PairEncoder

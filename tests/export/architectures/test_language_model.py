@@ -21,10 +21,10 @@ from ranklet.export.prompt_template import TEMPLATES
 from ranklet.export.quiet import quiet_libraries
 from ranklet.export.torch_tokenizer import answer_tokens, load_tokenizer
 from ranklet.export.verification import MAX_DIFFERENCE_FP16, rank_agreement
+from ranklet.runtime.batching import pad_pairs
 from ranklet.runtime.manifest import read_manifest
 from ranklet.runtime.prompt import open_encoder
 from ranklet.runtime.reranker import Reranker
-from ranklet.runtime.scoring import pad_pairs
 from ranklet.runtime.sessions import cpu_session
 from ranklet.runtime.text_encoding import Side
 from ranklet.runtime.tokenization import Cut
