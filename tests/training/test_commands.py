@@ -1,4 +1,4 @@
-"""``prepare`` and ``train`` as they are called, on a few pairs and a tiny base."""
+"""``prepare``, ``train`` and ``mine`` as they are called, on a few pairs and a tiny base."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from training import prepare, train
+from training import mine, prepare, train
 from training.development import score
 from training.lists import load_lists
 from training.model import load_model
@@ -106,6 +106,24 @@ def test_what_is_written_is_calibrated_and_begins_the_next_run(
     call(train.main, monkeypatch, *words)
     again = score(load_model(second / "it", "it"), development, device="cpu")["it"]
     np.testing.assert_allclose(again, logits, atol=0.05)
+
+
+def test_another_round_learns_what_was_wrong(
+    lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml", learning_rate=2e-3)
+    words = ("--recipe", recipe, "--output", tmp_path / "run")
+    call(train.main, monkeypatch, *words, "--lists", lists)
+    mined = tmp_path / "mined" / "training.npz"
+    all_of_it = ("--lists", lists / "training.npz", "--model", tmp_path / "run" / "it")
+    choice = ("--count", "40", "--hardest", "3", "--others", "2")
+    call(mine.main, monkeypatch, *all_of_it, "--output", mined, *choice)
+    assert load_lists(mined).documents.shape == (40, 2 + 3 + 2)
+    recipe = write_recipe(tmp_path / "next.yaml", start=True)
+    words = ("--recipe", recipe, "--output", tmp_path / "next", "--start", tmp_path / "run")
+    development = ("--development", lists / "development.npz")
+    call(train.main, monkeypatch, *words, "--lists", mined.parent, *development)
+    assert (tmp_path / "next" / "it" / "model.safetensors").exists()
 
 
 def test_pairs_that_are_too_few_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
