@@ -4,7 +4,7 @@ import stat
 import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ranklet.runtime.bundle_archive import MAX_FILES
+from ranklet.runtime.archive_contents import MAX_FILES
 
 from .errors import UnsupportedCheckpointError
 

@@ -71,10 +71,8 @@ def _sha256(path: Path) -> str:
 
 def check_all_files(folder: Path, manifest: Manifest) -> None:
     """Check the tokenizer and the files of every variant; raises as ``check_file`` does."""
-    check_file(folder, manifest.tokenizer)
-    for variant in manifest.variants.values():
-        for file in variant.files:
-            check_file(folder, file)
+    for file in manifest.files:
+        check_file(folder, file)
 
 
 def choose_variant(

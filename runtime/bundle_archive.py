@@ -11,19 +11,21 @@ written, the bundle is built beside its place and moved in only when all checksu
 import shutil
 import stat
 import zipfile
-import zlib
-from collections import Counter
-from collections.abc import Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from .archive_contents import (
+    extract,
+    open_archive,
+    plain_name,
+    read_archived_manifest,
+)
 from .bundle import Choice, check_all_files, check_file, choose_variant, suitable_variants
 from .errors import (
     ArchiveError,
-    BundleError,
     ChecksumError,
     InvalidManifestError,
     OutputError,
@@ -32,9 +34,7 @@ from .errors import (
 from .manifest import (
     MANIFEST_NAME,
     PLAIN_NAME,
-    BundleFile,
     Manifest,
-    decode_manifest,
     read_manifest,
 )
 from .placement import place, place_file, real_path, require_replaceable, work_folder
@@ -43,18 +43,8 @@ from .processor import Processor, detect_processor
 SUFFIX = ".bundle.zip"
 """How the names of archives end."""
 
-MAX_FILES = 1000
-"""That an archive from elsewhere may hold: no model has so many, and each takes its time."""
-
-_MAX_MANIFEST_BYTES = 4 << 20
-_MAX_RATIO = 100
-"""Graphs and weights shrink to no less than a hundredth; only bombs do."""
-
 _OLDEST = (1980, 1, 1, 0, 0, 0)
 """The same bundle gives the same bytes, so no file has a time of its own."""
-
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
-"""What ``zipfile`` raises for archives that are cut, altered, encrypted or no archive at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +80,7 @@ def pack_bundle(
         problem = "which cannot be a folder's name everywhere; export it again with --name"
         message = f"the manifest of {folder} calls its model {manifest.name!r}, {problem}"
         raise InvalidManifestError(message)
-    files = bundle_files(manifest)
-    paths = [check_file(folder, file) for file in files]
+    paths = [check_file(folder, file) for file in manifest.files]
     try:
         archive.parent.stat()  # a folder that is misspelt is not made
         with work_folder(archive) as work:
@@ -110,8 +99,8 @@ def pack_bundle(
 
 def _check(packed: Path) -> None:
     """Read back what was written: a disk may lie, and the device is far away."""
-    with _opened(packed) as source:
-        _checked_manifest(source, packed)
+    with open_archive(packed) as source:
+        read_archived_manifest(source, packed)
         if (name := source.testzip()) is not None:
             raise ArchiveError(packed, f"{name} cannot be read back from the disk")
 
@@ -135,15 +124,15 @@ def install_bundle(
         BundleError: the manifest is too new or none.
     """
     output = None if output is None else real_path(output)
-    with _opened(archive) as source:
-        manifest = _checked_manifest(source, archive)
+    with open_archive(archive) as source:
+        manifest = read_archived_manifest(source, archive)
         choice = _choose(manifest, processor, cuda=cuda)
         hint = "; choose a folder with --output"
-        folder = output or models_dir / _plain(manifest.name, archive, "its model's name", hint)
+        folder = output or models_dir / plain_name(manifest.name, archive, "its model's name", hint)
         require_replaceable(folder)
         with work_folder(folder) as work:
             try:
-                _extract(source, bundle_files(manifest), work.bundle)
+                extract(source, manifest.files, work.bundle)
                 check_all_files(work.bundle, manifest)
                 place(work, folder, manifest)
             except ChecksumError as error:
@@ -165,12 +154,6 @@ def _choose(manifest: Manifest, processor: Processor, *, cuda: bool) -> Choice:
             f"{suitable_variants(processor)[0]}, or with all"
         )
         raise VariantError(message) from error
-
-
-def bundle_files(manifest: Manifest) -> list[BundleFile]:
-    """List what a bundle holds beside its manifest, a file that variants share only once."""
-    files = [file for variant in manifest.variants.values() for file in variant.files]
-    return list({file.path: file for file in [manifest.tokenizer, *files]}.values())
 
 
 def _reduced(manifest: Manifest, variants: Collection[str] | None) -> Manifest:
@@ -196,80 +179,3 @@ def _add(target: zipfile.ZipFile, path: Path) -> None:
     entry._compresslevel = 1  # type: ignore[attr-defined]  # noqa: SLF001 - public from 3.13 on
     with path.open("rb") as content, target.open(entry, "w") as stream:
         shutil.copyfileobj(content, stream, 1 << 20)
-
-
-@contextmanager
-def _opened(archive: Path) -> Generator[zipfile.ZipFile, None, None]:
-    """Open an archive; whatever ``zipfile`` finds wrong with it becomes an ``ArchiveError``."""
-    try:
-        with zipfile.ZipFile(archive) as source:
-            yield source
-    except BundleError:
-        raise
-    except FileNotFoundError as error:
-        raise ArchiveError(archive, "there is no such file") from error
-    except OSError as error:
-        raise ArchiveError(archive, error.strerror or str(error)) from error
-    except _DAMAGE as error:
-        raise ArchiveError(archive, f"it is damaged or no zip ({error}); copy it again") from error
-
-
-def _checked_manifest(source: zipfile.ZipFile, archive: Path) -> Manifest:
-    """Read the manifest, after everything that the archive's directory tells was found harmless."""
-    entries = source.infolist()
-    if len(entries) > MAX_FILES:
-        problem = f"there are {len(entries)} files in it, more than {MAX_FILES}, as in no bundle"
-        raise ArchiveError(archive, problem)
-    names = Counter(_plain(entry.filename, archive, "a file in it") for entry in entries)
-    repeated = [name for name, count in names.items() if count > 1]
-    if repeated:
-        raise ArchiveError(archive, f"{min(repeated)} is in it more than once")
-    for entry in entries:
-        kind = stat.S_IFMT(entry.external_attr >> 16)
-        if kind not in {0, stat.S_IFREG}:
-            raise ArchiveError(archive, f"{entry.filename} in it is not an ordinary file")
-    if MANIFEST_NAME not in names:
-        raise ArchiveError(archive, f"there is no {MANIFEST_NAME} in it: it holds no bundle")
-    if source.getinfo(MANIFEST_NAME).file_size > _MAX_MANIFEST_BYTES:
-        raise ArchiveError(archive, f"its {MANIFEST_NAME} is larger than any manifest")
-    manifest = decode_manifest(source.read(MANIFEST_NAME), archive / MANIFEST_NAME)
-    _require_what_is_promised(entries, manifest, archive)
-    return manifest
-
-
-def _require_what_is_promised(
-    entries: list[zipfile.ZipInfo], manifest: Manifest, archive: Path
-) -> None:
-    sizes = {
-        entry.filename: entry.file_size for entry in entries if entry.filename != MANIFEST_NAME
-    }
-    promised = {file.path: file.size_bytes for file in bundle_files(manifest)}
-    for name in sorted(promised.keys() | sizes.keys()):
-        if name not in sizes:
-            raise ArchiveError(archive, f"{name} is missing in it; pack the bundle again")
-        if name not in promised:
-            raise ArchiveError(archive, f"{name} in it does not belong to its bundle")
-        if sizes[name] != promised[name]:
-            numbers = f"{sizes[name]} bytes, its manifest says {promised[name]}"
-            raise ArchiveError(archive, f"{name} in it has {numbers}; pack the bundle again")
-    if sum(sizes.values()) > _MAX_RATIO * archive.stat().st_size:
-        problem = f"it would grow to {sum(sizes.values()) / 1e6:.0f} MB, as no bundle does"
-        raise ArchiveError(archive, problem)
-
-
-def _extract(source: zipfile.ZipFile, files: list[BundleFile], folder: Path) -> None:
-    needed = sum(file.size_bytes for file in files)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        problem = f"it takes {needed / 1e6:.0f} MB, only {free / 1e6:.0f} MB are free"
-        raise OutputError(folder, problem)
-    for file in files:
-        with source.open(file.path) as stream, (folder / file.path).open("xb") as target:
-            shutil.copyfileobj(stream, target, 1 << 20)
-
-
-def _plain(name: str, archive: Path, what: str, hint: str = "") -> str:
-    if not PLAIN_NAME.fullmatch(name):
-        problem = f"{what} is called {name!r}, which is not a plain file name{hint}"
-        raise ArchiveError(archive, problem)
-    return name

@@ -173,6 +173,12 @@ class Manifest(msgspec.Struct, frozen=True):
     verification: Verification | None = None
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def files(self) -> list[BundleFile]:
+        """What a bundle holds beside its manifest; a file that variants share is there once."""
+        files = [file for variant in self.variants.values() for file in variant.files]
+        return list({file.path: file for file in [self.tokenizer, *files]}.values())
+
 
 class _SchemaProbe(msgspec.Struct):
     schema_version: int

@@ -68,8 +68,7 @@ def _require_replaceable(output: Path) -> None:
     except BundleError as error:
         problem = "something that is not a bundle is there; remove it or choose another folder"
         raise OutputError(output, problem) from error
-    files = {file.path for variant in manifest.variants.values() for file in variant.files}
-    ours = {MANIFEST_NAME, manifest.tokenizer.path, *files}
+    ours = {MANIFEST_NAME, *(file.path for file in manifest.files)}
     for path in output.iterdir():
         if path.name not in ours and not path.name.startswith("."):
             problem = f"{path.name} in it does not belong to the bundle there; move it elsewhere"

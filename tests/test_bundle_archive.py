@@ -325,13 +325,12 @@ def test_variants_to_pack_may_be_repeated(tmp_path: Path) -> None:
 
 # Waits between the files of the bundle, so that there is a moment to be killed in.
 SLOW = """
-import sys, time
-from ranklet.runtime import bundle_archive
-copy = bundle_archive.shutil.copyfileobj
+import shutil, sys, time
+copy = shutil.copyfileobj
 def slowly(*words):
     copy(*words)
     time.sleep(0.5)
-bundle_archive.shutil.copyfileobj = slowly
+shutil.copyfileobj = slowly
 from ranklet.cli import main
 raise SystemExit(main(sys.argv[1:]))
 """
