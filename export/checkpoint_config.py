@@ -80,7 +80,7 @@ def read_config(source: str, folder: Path, *, template: str | None = None) -> Ch
     config = require_file(source, folder, "config.json", Config)
     tokenizer = read_file(source, folder, "tokenizer_config.json", TokenizerConfig)
     tokenizer = tokenizer or TokenizerConfig()
-    _refuse_remote_code(source, config, tokenizer)
+    _refuse_program_code(source, folder)
     head = _read_head(source, folder, config, prompted)
     limits = _limits(source, folder, config, tokenizer, prompted)
     return CheckpointConfig(
@@ -128,8 +128,19 @@ def _find_template(name: str) -> PromptTemplate:
     return TEMPLATES[name]
 
 
-def _refuse_remote_code(source: str, config: Config, tokenizer: TokenizerConfig) -> None:
-    if config.auto_map or tokenizer.auto_map:
+def needs_program_code(source: str, folder: Path) -> bool:
+    """Whether transformers would run program code from the checkpoint, which is never done here.
+
+    Raises:
+        UnsupportedCheckpointError: its configuration is damaged.
+    """
+    config = read_file(source, folder, "config.json", Config)
+    tokenizer = read_file(source, folder, "tokenizer_config.json", TokenizerConfig)
+    return any(file is not None and bool(file.auto_map) for file in (config, tokenizer))
+
+
+def _refuse_program_code(source: str, folder: Path) -> None:
+    if needs_program_code(source, folder):
         found = (
             "it needs program code from the checkpoint (auto_map, trust_remote_code), which could "
             "do anything on this machine; where it has a ready graph, take that with --from onnx, "

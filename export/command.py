@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=get_args(Origin),
         default="auto",
         help="import a ready ONNX graph, or convert the weights with torch (the weights, where "
-        "there are safetensors and torch)",
+        "there are safetensors and torch and no program code is needed)",
     )
     parser.add_argument(
         "--graph", metavar="FILE", help="which graph to import (onnx/model.onnx, or the only one)"

@@ -21,17 +21,19 @@ _USUAL = ("onnx/model.onnx", "model.onnx")
 """Where optimum, sentence-transformers and transformers.js keep the fp32 graph."""
 
 
-def prefers_graph(origin: Origin, present: Collection[str]) -> bool:
+def prefers_graph(origin: Origin, present: Collection[str], *, needs_code: bool) -> bool:
     """Whether to import a ready graph rather than convert with torch.
 
     Left to itself, an export takes what it can prove best: the weights, with torch beside them as
-    the judge. It takes a graph where there are no safetensors, or no torch.
+    the judge. It takes a graph where there are no safetensors, or no torch, or where the weights
+    need program code of their own, which is never run.
     """
     if origin != "auto":
         return origin == "onnx"
     has_weights = any(name.endswith(".safetensors") for name in present)
     has_graph = any(name.endswith(".onnx") for name in present)
-    return has_graph and not (has_weights and importlib.util.find_spec("torch"))
+    can_convert = has_weights and not needs_code and importlib.util.find_spec("torch") is not None
+    return has_graph and not can_convert
 
 
 def open_graph_folder(

@@ -7,6 +7,7 @@ from ranklet.runtime.placement import expanded
 
 from . import hub
 from .checkpoint import Checkpoint, file_names, open_folder, open_hub_model
+from .checkpoint_config import needs_program_code
 from .errors import ExportError, SourceNotFoundError
 from .flashrank_archive import PREFIX
 from .onnx_source import (
@@ -50,7 +51,7 @@ def open_source(request: ExportRequest, unpacked: Path) -> Checkpoint:
         raise SourceNotFoundError(source, problem)
     model = hub.fetch_description(source, revision)
     present = file_names(model.folder) if model.files is None else model.files
-    if _takes_graph(request, present):
+    if _takes_graph(request, model.folder, present):
         return open_graph_on_hub(source, model, graph=request.graph)
     return open_hub_model(source, model, request.template)
 
@@ -61,7 +62,7 @@ def _open_path(request: ExportRequest, path: Path, unpacked: Path) -> Checkpoint
         problem = "--revision is for models on the hub, this is a folder or a file"
         raise SourceNotFoundError(source, problem)
     if path.is_dir():
-        if _takes_graph(request, file_names(path)):
+        if _takes_graph(request, path, file_names(path)):
             return open_graph_folder(source, path, graph=request.graph)
         return open_folder(source, path, request.template)
     if path.suffix == ".zip":
@@ -71,9 +72,11 @@ def _open_path(request: ExportRequest, path: Path, unpacked: Path) -> Checkpoint
     raise SourceNotFoundError(source, problem)
 
 
-def _takes_graph(request: ExportRequest, present: Collection[str]) -> bool:
-    if request.graph is None and not prefers_graph(request.origin, present):
-        return False
+def _takes_graph(request: ExportRequest, folder: Path, present: Collection[str]) -> bool:
+    if request.graph is None:
+        needs_code = needs_program_code(request.source, folder)
+        if not prefers_graph(request.origin, present, needs_code=needs_code):
+            return False
     _require_graph_options(request)
     return True
 

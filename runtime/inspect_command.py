@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from .bundle import Choice, check_all_files, choose_variant
+from .bundle import check_all_files, choose_variant
+from .errors import VariantError
 from .manifest import CollectionQuality, Manifest, Variant, Verification, read_manifest
 from .processor import detect_processor
 
@@ -32,9 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.bundle
     manifest = read_manifest(folder)
     check_all_files(folder, manifest)
-    choice = choose_variant(manifest, detect_processor(), cuda=cuda_is_available())
+    choice = _choose(manifest, cuda=cuda_is_available())
     if arguments.json:
-        report = {"manifest": manifest, "checksums": "ok", "choice": _choice(choice)}
+        report = {"manifest": manifest, "checksums": "ok", "choice": choice}
         output = msgspec.json.format(msgspec.json.encode(report), indent=2)
         sys.stdout.buffer.write(output + b"\n")
     else:
@@ -42,11 +43,28 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _choice(choice: Choice) -> dict[str, Any]:
-    return {"variant": choice.name, "reason": choice.reason}
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What runs here by itself."""
+
+    variant: str | None
+    reason: str
 
 
-def _lines(manifest: Manifest, choice: Choice) -> list[str]:
+def _choose(manifest: Manifest, *, cuda: bool) -> _Choice:
+    """Choose for this processor; a bundle may well be for another one."""
+    processor = detect_processor()
+    try:
+        choice = choose_variant(manifest, processor, cuda=cuda)
+    except VariantError:
+        reason = (
+            f"none is made for {processor.description}; by name (--variant) any runs, if slowly"
+        )
+        return _Choice(None, reason)
+    return _Choice(choice.name, choice.reason)
+
+
+def _lines(manifest: Manifest, choice: _Choice) -> list[str]:
     source = manifest.source
     pruned = "last layer computed for the first token only" if manifest.first_token_pruned else "no"
     lines = [
@@ -58,7 +76,7 @@ def _lines(manifest: Manifest, choice: Choice) -> list[str]:
         f"scores        {manifest.output_activation} of the logit",
         f"built with    {_versions(manifest)}",
         "checksums     ok, all files are what the manifest says",
-        f"runs here     {choice.name}: {choice.reason}",
+        f"runs here     {choice.variant or '-'}: {choice.reason}",
         "",
         "variant       size     made for   max diff  mean diff  rank tau  verdict",
     ]

@@ -177,7 +177,7 @@ class Manifest(msgspec.Struct, frozen=True):
     def files(self) -> list[BundleFile]:
         """What a bundle holds beside its manifest; a file that variants share is there once."""
         files = [file for variant in self.variants.values() for file in variant.files]
-        return list({file.path: file for file in [self.tokenizer, *files]}.values())
+        return list(dict.fromkeys([self.tokenizer, *files]))
 
 
 class _SchemaProbe(msgspec.Struct):
@@ -229,6 +229,9 @@ def decode_manifest(content: bytes, path: Path) -> Manifest:
         found = ", ".join(manifest.graph_inputs) or "none"
         problem = f"graph_inputs must name {_TEXT_INPUT}, not {found}"
         message = f"{path} is not a manifest: {problem}; export the model again"
+        raise InvalidManifestError(message)
+    if len({file.path for file in manifest.files}) < len(manifest.files):
+        message = f"{path} promises a file with two contents; export the model again"
         raise InvalidManifestError(message)
     return manifest
 

@@ -52,7 +52,9 @@ _QUESTIONS = (
     _Question(
         (RELOAD_PATH,), "Read the models' configuration again", ModelList, (401, 409), "post"
     ),
-    _Question(("/info",), "Tell the default model and the limits, as TEI does", Info, (401,)),
+    _Question(
+        ("/info", "/v1/info"), "Tell the default model and the limits, as TEI does", Info, (401,)
+    ),
     _Question(("/healthz", "/health", "/ping"), "Tell whether the server answers", Health),
     _Question(("/readyz",), "Tell whether the models are loaded and warm", Readiness, (503,)),
     _Question(("/version",), "Tell which version runs", Version),

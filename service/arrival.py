@@ -1,6 +1,7 @@
 """Bodies on their way in: how large, how slow, and how many at once."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from litestar.connection import Request
@@ -16,8 +17,11 @@ from .errors import (
 _LARGEST_AT_ONCE = 4
 """Bodies of the largest size; as many requests of the largest size may wait by default."""
 
+_SMALL_BYTES = 65_536
+"""A body up to this passes however much else is on its way: large ones lock nobody out."""
+
 _PATIENCE_SECONDS = 30.0
-"""For any body, beside what its bytes allow for."""
+"""Until a body that has stopped is given up."""
 
 _SLOWEST_BYTES_PER_SECOND = 10_000
 """A body that comes as fast as this is read to its end: a telephone in a bad place does better."""
@@ -43,74 +47,88 @@ class Arrivals:
         Raises:
             TooLargeError: there is more than the limit, announced or not.
             BodyTooSlowError: it comes too slowly.
-            BodiesFullError: too much is on its way already. Never for a body that is here with
-                its first part, as small ones are, so that large ones do not lock them out.
+            BodiesFullError: it is not small, and too much is on its way already.
             ClientGoneError: the connection was closed.
         """
-        await self._refuse_announced(request)
-        chunks: list[bytes] = []
-        size = 0
-        has_more = True
-        patient_until = asyncio.get_running_loop().time() + self._patience_seconds
+        body = _Body(request)
         try:
-            async with asyncio.timeout_at(patient_until) as deadline:
-                while has_more:
-                    chunk, has_more = await _receive(request)
-                    chunks.append(chunk)
-                    size += len(chunk)
-                    self._held += len(chunk)
-                    self._check(size, has_more=has_more)
-                    deadline.reschedule(patient_until + size / _SLOWEST_BYTES_PER_SECOND)
+            self._refuse_announced(request)
+            return await self._collect(body)
         except TimeoutError as error:
-            raise BodyTooSlowError(size) from error
+            raise BodyTooSlowError(body.size) from error
         except (TooLargeError, BodiesFullError):
-            chunks.clear()
-            await _drain(request, self._limit)
+            if body.size or "expect" not in request.headers:  # else nothing has been sent yet
+                await body.drain(self._limit)
             raise
-        finally:
-            self._held -= size
-        return b"".join(chunks)
 
-    async def _refuse_announced(self, request: Request[Any, Any, Any]) -> None:
+    def _refuse_announced(self, request: Request[Any, Any, Any]) -> None:
         announced = request.headers.get("content-length", "")
-        if not announced.isdigit() or int(announced) <= self._limit:
-            return
-        if "expect" not in request.headers:  # else nothing has been sent yet
-            await _drain(request, self._limit)
-        raise _too_large(int(announced), self._limit)
+        if announced.isdigit() and int(announced) > self._limit:
+            raise _too_large(int(announced), self._limit)
 
-    def _check(self, size: int, *, has_more: bool) -> None:
+    async def _collect(self, body: "_Body") -> bytes:
+        chunks: list[bytes] = []
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(self._patience_seconds) as deadline:
+                until = now() + self._patience_seconds
+                while body.has_more:
+                    chunk = await body.receive()
+                    chunks.append(chunk)
+                    self._held += len(chunk)
+                    self._check(body.size)
+                    # What comes buys time, but never more than a fresh body has.
+                    until += len(chunk) / _SLOWEST_BYTES_PER_SECOND
+                    until = min(until, now() + self._patience_seconds)
+                    deadline.reschedule(until)
+            return b"".join(chunks)
+        finally:
+            self._held -= body.size
+            chunks.clear()
+
+    def _check(self, size: int) -> None:
         if size > self._limit:
             raise _too_large(None, self._limit)
         at_once = _LARGEST_AT_ONCE * self._limit
-        if has_more and self._held > at_once:
+        if size > _SMALL_BYTES and self._held > at_once:
             raise BodiesFullError(self._held, limit=at_once)
 
 
-async def _receive(request: Request[Any, Any, Any]) -> tuple[bytes, bool]:
-    event = await request.receive()
-    if event["type"] == "http.disconnect":
-        raise ClientGoneError
-    if event["type"] != "http.request":  # pragma: no cover - ASGI has no other
-        raise MalformedBodyError(event["type"])
-    return event["body"], event["more_body"]
+@dataclass(slots=True)
+class _Body:
+    """A body as it comes, part by part."""
 
+    request: Request[Any, Any, Any]
+    size: int = 0
+    """Bytes so far."""
+    has_more: bool = True
 
-async def _drain(request: Request[Any, Any, Any], limit: int) -> None:
-    """Throw away some of what still comes.
+    async def receive(self) -> bytes:
+        """Wait for the next part."""
+        event = await self.request.receive()
+        if event["type"] == "http.disconnect":
+            raise ClientGoneError
+        if event["type"] != "http.request":  # pragma: no cover - ASGI has no other
+            raise MalformedBodyError(event["type"])
+        self.has_more = event["more_body"]
+        self.size += len(event["body"])
+        content: bytes = event["body"]
+        return content
 
-    Closing while the other side writes would destroy our answer on its way, and most clients
-    read only when they have written everything. So they get a moment and another ``limit`` bytes.
-    """
-    try:
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            has_more = True
-            drained = 0
-            while has_more and drained <= limit:
-                chunk, has_more = await _receive(request)
-                drained += len(chunk)
-    except TimeoutError:
-        return
+    async def drain(self, limit: int) -> None:
+        """Throw away some of what still comes.
+
+        Closing while the other side writes would destroy our answer on its way, and most clients
+        read only when they have written everything. So they get a moment and another ``limit``
+        bytes.
+        """
+        most = self.size + limit
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while self.has_more and self.size <= most:
+                    await self.receive()
+        except TimeoutError:
+            return
 
 
 def _too_large(found: int | None, limit: int) -> TooLargeError:

@@ -19,8 +19,6 @@ _CHUNK_WINDOWS = 10
 """Windows of a long document where its model is configured to read all of it: Cohere's default for
 ``max_chunks_per_doc``, about 3,500 words for a window of 512 tokens."""
 
-_ACTIVATIONS: dict[str, Activation] = {"sigmoid": "sigmoid", "raw": "identity"}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogEntry:
@@ -38,7 +36,8 @@ class CatalogEntry:
     max_windows: int = 1
     """Windows of a long document, where the request does not say."""
     activation: Activation = "sigmoid"
-    """What makes scores of logits, where the request does not ask for raw ones."""
+    """What makes scores of logits, where the request does not ask for raw ones. Clients compare
+    scores with thresholds from 0 to 1, whatever the bundle's authors gave out."""
 
 
 def read_entries(settings: Settings) -> tuple[CatalogEntry, ...]:
@@ -80,7 +79,6 @@ def _named_bundle(folder: Path, settings: Settings) -> CatalogEntry:
         source=ModelSource(manifest.source.checkpoint, folder),
         manifest=manifest,
         spec=specify(folder, manifest, variant=settings.variant, workers=settings.workers),
-        activation=manifest.output_activation,
     )
 
 
@@ -112,7 +110,7 @@ def _configured(model: ConfiguredModel, settings: Settings) -> CatalogEntry:
         spec=spec,
         preload=config.preload,
         max_windows=_CHUNK_WINDOWS if config.long_documents == "chunk" else 1,
-        activation=_activation(config, manifest),
+        activation="identity" if config.score == "raw" else "sigmoid",
     )
 
 
@@ -136,12 +134,6 @@ def _spec(config: ModelConfig, bundle: Path, manifest: Manifest, settings: Setti
         # The whole window, given or not, is the same model.
         window_tokens=None if config.max_length == window else config.max_length,
     )
-
-
-def _activation(config: ModelConfig, manifest: Manifest | None) -> Activation:
-    if config.score is not None:
-        return _ACTIVATIONS[config.score]
-    return "sigmoid" if manifest is None else manifest.output_activation
 
 
 def _name_problems(bundles: list[CatalogEntry], configured: list[CatalogEntry]) -> list[str]:

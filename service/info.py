@@ -50,7 +50,7 @@ _LABELS = ModelType(Labels(id2label={"0": "LABEL_0"}, label2id={"LABEL_0": 0}))
 def info_route(settings: Settings, catalog: Catalog) -> HTTPRouteHandler:
     """Make the route."""
 
-    @get("/info")
+    @get(["/info", "/v1/info"])
     async def info() -> Response[bytes]:
         entry = catalog.default
         manifest = entry.manifest

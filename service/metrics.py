@@ -28,6 +28,7 @@ _TOTALS = {
     "pairs": "Pairs that a graph was run for: neither repeated in their request nor cached.",
     "tokens": "Tokens of all ranked pairs after cutting, cached ones included.",
     "query_cuts": "Requests whose query was cut to half of the model's window.",
+    "document_cuts": "Documents of which a part was not read.",
     "cache_hits": "Scores that the cache had.",
     "cache_misses": "Scores that the cache was asked for in vain.",
 }
@@ -89,6 +90,7 @@ class Metrics:
         totals["pairs"].inc(record.pairs)
         totals["tokens"].inc(record.tokens or 0)
         totals["query_cuts"].inc(record.query_was_cut)
+        totals["document_cuts"].inc(record.documents_cut)
         totals["cache_hits"].inc(record.cached)
         if self._has_cache:
             totals["cache_misses"].inc(record.pairs)

@@ -71,7 +71,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
     long_documents: Literal["truncate", "chunk"] = "truncate"
     """Cut what is longer than the window, or read it in overlapping windows."""
     score: Literal["sigmoid", "raw"] | None = None
-    """What scores are; the bundle's choice where None."""
+    """What scores are; probabilities where None."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class RequestRecord:
     cached: int = 0
     times: StageTimes | None = None
     query_was_cut: bool = False
+    documents_cut: int = 0
+    """How many of them were not read to their end."""
 
 
 def record_of(scope: Scope) -> RequestRecord:

@@ -35,7 +35,12 @@ def _fields(record: RequestRecord) -> dict[str, object]:
     if record.documents is not None:
         fields |= {"documents": record.documents, "characters": record.characters}
     if record.tokens is not None:
-        fields |= {"tokens": record.tokens, "pairs": record.pairs, "cached": record.cached}
+        fields |= {
+            "tokens": record.tokens,
+            "cut": record.documents_cut,
+            "pairs": record.pairs,
+            "cached": record.cached,
+        }
     if record.times is not None:
         fields |= {
             "queue_ms": _milliseconds(record.times.queue_seconds),

@@ -20,7 +20,7 @@ class RerankRequest:
     top_n: int | None = None
     """How many results to give, at least 1; all where None."""
     raw_scores: bool = False
-    """Logits instead of what the model's activation makes of them."""
+    """Logits instead of probabilities."""
     max_windows: int | None = None
     """Windows in which a long document is read, at least 1; as the model is configured where
     None."""

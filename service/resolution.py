@@ -23,7 +23,8 @@ _CROSS_ENCODERS = {
     "fr": "antoinelouis/crossencoder-camembert-base-mmarcoFR",
     "zh": "BAAI/bge-reranker-base",
 }
-_OTHER_CROSS_ENCODER = "corrius/cross-encoder-mmarco-mMiniLMv2-L12-H384-v1"
+_OTHER_CROSS_ENCODER = "cross-encoder/mmarco-mMiniLMv2-L12-H384-v1"
+"""What LocalAI takes corrius's copy of, which has no safetensors."""
 
 _FLASHRANK_ENGLISH = "ms-marco-MiniLM-L-12-v2"
 _FLASHRANK_OTHER = "ms-marco-MultiBERT-L-12"

@@ -103,6 +103,7 @@ async def rerank(
     record.pairs, record.cached = scores.pairs, scores.cached
     record.times = scores.times
     record.query_was_cut = scores.query_cut
+    record.documents_cut = int(scores.documents_cut.sum())
     activation = "identity" if request.raw_scores else entry.activation
     activated = activate(scores.logits, activation)
     order = rank(scores.logits, request.top_n)

@@ -88,6 +88,10 @@ class TestManifest:
         ("change", "problem"),
         [
             ({"graph_inputs": []}, "graph_inputs must name input_ids, not none"),
+            (
+                {"tokenizer": {"path": "fp32.onnx", "sha256": "0" * 64, "size_bytes": 1}},
+                "promises a file with two contents",
+            ),
             ({"graph_inputs": ["attention_mask"]}, "must name input_ids, not attention_mask"),
             ({"window_tokens": 0}, r"int` >= 1 - at `\$\.window_tokens`"),
             ({"graph_inputs": ["input_ids", "position_ids"]}, r"at `\$\.graph_inputs\[1\]`"),

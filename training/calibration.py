@@ -39,6 +39,10 @@ class Calibration(msgspec.Struct, frozen=True):
     """The share of the other documents that it lets through."""
 
 
+class NoLineError(ValueError):
+    """No line makes probabilities of a model's logits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """From a logit to the logit of a probability."""
@@ -60,7 +64,7 @@ def fit_line(logits: NDArray[np.float32]) -> Line:
     """Fit on logits of shape (lists, documents), without Platt's smoothing of the targets.
 
     Raises:
-        ValueError: the model ranks what answers last, or nothing wrongly: there is no such line.
+        NoLineError: the model ranks what answers last, or nothing wrongly: there is no such line.
     """
     relevant = _relevant(logits)
 
@@ -72,7 +76,7 @@ def fit_line(logits: NDArray[np.float32]) -> Line:
     slope, shift = found.x
     if not found.success or slope <= 0:
         message = f"no line makes probabilities of these logits: slope {slope:.3g}, {found.message}"
-        raise ValueError(message)
+        raise NoLineError(message)
     return Line(float(slope), float(shift))
 
 

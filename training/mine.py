@@ -26,8 +26,14 @@ _NEVER = np.float32(-1e4)
 
 def main() -> None:
     """Score the lists, choose of each, write what is left."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.count is not None and arguments.count < 1:
+        parser.error("--count is at least 1")
     lists = first_lists(load_lists(arguments.lists), arguments.count)
+    most = lists.documents.shape[1] - lists.own
+    if min(arguments.hardest, arguments.others) < 0 or arguments.hardest + arguments.others > most:
+        parser.error(f"--hardest and --others are together at most {most}, as these lists are long")
     model = load_model(arguments.model, "it").to(arguments.device)
     scores = _score(model, lists, arguments.device)
     mined = keep_hardest(lists, scores, hardest=arguments.hardest, others=arguments.others)

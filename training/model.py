@@ -155,7 +155,9 @@ def load_model(folder: Path, name: str) -> CrossEncoder:
 
 def _load(folder: Path) -> BertForSequenceClassification:
     model: BertForSequenceClassification = BertForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float32
+        folder,
+        dtype=torch.float32,
+        local_files_only=True,  # a path that is missing is no hub id
     )
     return model
 

@@ -23,7 +23,7 @@ from ranklet.evaluation.metrics import measure_run, parse_metrics
 from ranklet.evaluation.progress import progress_bars
 
 from .base import load_tokenizer, tokenize
-from .bi_encoders import BI_ENCODERS
+from .bi_encoders import BiEncoders
 from .bm25 import Bm25
 from .evaluate import name_data_folder
 from .recipe import BiEncoderName, ListSettings, read_list_recipe
@@ -40,9 +40,14 @@ def main() -> None:
     """Embed, score, measure; print each collection's figures as lines of JSON."""
     arguments = _parser().parse_args()
     settings = read_list_recipe(arguments.recipe).lists
+    try:
+        bi_encoders = BiEncoders(settings.bi_encoders, device="cpu")
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(str(error))
     rows: list[dict[str, object]] = []
     for folder in arguments.data:
-        found = _rows(read_collection(folder, depth=arguments.depth), settings)
+        collection = read_collection(folder, depth=arguments.depth)
+        found = _rows(collection, settings, bi_encoders)
         print(*map(json.dumps, found), sep="\n", flush=True)
         rows += found
     if arguments.output is not None:
@@ -65,11 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _rows(collection: JudgedCollection, settings: ListSettings) -> list[dict[str, object]]:
+def _rows(
+    collection: JudgedCollection, settings: ListSettings, bi_encoders: BiEncoders
+) -> list[dict[str, object]]:
     """Measure each scorer on a collection."""
     metrics = parse_metrics(_METRICS)
     rows: list[dict[str, object]] = []
-    for name, scores in _score(collection, settings).items():
+    for name, scores in _score(collection, settings, bi_encoders).items():
         run = {
             task.query_id: dict(zip(task.document_ids, found.tolist(), strict=True))
             for task, found in zip(collection.tasks, scores, strict=True)
@@ -80,7 +87,9 @@ def _rows(collection: JudgedCollection, settings: ListSettings) -> list[dict[str
     return rows
 
 
-def _score(collection: JudgedCollection, settings: ListSettings) -> Mapping[str, Sequence[Scores]]:
+def _score(
+    collection: JudgedCollection, settings: ListSettings, bi_encoders: BiEncoders
+) -> Mapping[str, Sequence[Scores]]:
     """Score each query's candidates.
 
     Returns:
@@ -93,17 +102,14 @@ def _score(collection: JudgedCollection, settings: ListSettings) -> Mapping[str,
     queries = Texts.of(
         tokenize(tokenizer, [task.query for task in collection.tasks], at_most=_TOKENS_AT_MOST)
     )
-    shares = settings.bi_encoders
+    members = bi_encoders.members
     index = Bm25(passages, vocabulary=tokenizer.get_vocab_size(), device="cpu")
     found: dict[str, list[Scores]] = {}
     with progress_bars() as start:
-        advance = start(f"embed {collection.name}", len(shares) * (len(passages) + len(queries)))
+        advance = start(f"embed {collection.name}", len(members) * (len(passages) + len(queries)))
         vectors: dict[BiEncoderName, list[Tensor]] = {
-            name: [
-                BI_ENCODERS[name].embed(texts, device="cpu", advance=advance)
-                for texts in (passages, queries)
-            ]
-            for name in shares
+            name: [member.embed(texts, advance=advance) for texts in (passages, queries)]
+            for name, member in members.items()
         }
     for place, task in enumerate(collection.tasks):
         places = [place_of[text] for text in task.documents]

@@ -14,12 +14,12 @@ import torch
 from ranklet.evaluation.progress import progress_bars
 
 from .base import load_tokenizer
-from .bi_encoders import embed
+from .bi_encoders import BiEncoders
 from .candidates import CandidateFinder, Candidates
 from .corpus import Queries, read_corpus
 from .list_maker import ListMaker, ListShape
 from .lists import RankingLists
-from .recipe import ListSettings, Shares, read_list_recipe
+from .recipe import ListSettings, read_list_recipe
 from .texts import Texts
 
 _DEVELOPMENT_DOCUMENTS = 24
@@ -30,6 +30,10 @@ def main() -> None:
     arguments = _parser().parse_args()
     recipe = read_list_recipe(arguments.recipe)
     arguments.output.mkdir(parents=True, exist_ok=True)
+    try:  # before anything slow
+        bi_encoders = BiEncoders(recipe.lists.bi_encoders, device=arguments.device)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(str(error))
     print("reading pairs")
     corpus = read_corpus(arguments.data, recipe)
     if len(corpus.passages) < recipe.lists.depth:
@@ -38,8 +42,9 @@ def main() -> None:
             f"{recipe.lists.depth} candidates that {arguments.recipe} wants of each query: take "
             "more pairs or a smaller `depth`"
         )
-    shares = recipe.lists.bi_encoders
-    vectors = _embed(corpus.passages, "passages", shares, arguments.device)
+    if not len(corpus.development.texts):
+        sys.exit(f"{arguments.data} gives no query to hold out: take more pairs")
+    vectors = _embed(corpus.passages, "passages", bi_encoders)
     finder = CandidateFinder(
         corpus.passages,
         vectors,
@@ -53,7 +58,7 @@ def main() -> None:
         maker = ListMaker(
             corpus.document_starts, vectors, recipe.lists, shape=shape, seed=recipe.seed
         )
-        query_vectors = _embed(queries.texts, f"{name} queries", shares, arguments.device)
+        query_vectors = _embed(queries.texts, f"{name} queries", bi_encoders)
         found = _shown(finder.find(queries.texts, query_vectors), name, len(queries.texts))
         lists = _make(maker, queries, found, corpus.passages, shape.own)
         lists.save(arguments.output / f"{name}.npz")
@@ -76,8 +81,10 @@ def _shape(settings: ListSettings) -> ListShape:
 
 def _development_shape(settings: ListSettings) -> ListShape:
     """Share candidates out as in training; the answering document's best passage is one."""
-    scale = _DEVELOPMENT_DOCUMENTS / settings.documents
-    bm25, bi_encoder = round(settings.bm25 * scale), round(settings.bi_encoder * scale)
+    bm25, bi_encoder = (
+        min(count * _DEVELOPMENT_DOCUMENTS // settings.documents, settings.depth)
+        for count in (settings.bm25, settings.bi_encoder)
+    )
     return ListShape(_DEVELOPMENT_DOCUMENTS, 1, bm25, bi_encoder)
 
 
@@ -89,10 +96,10 @@ def _make(
     return RankingLists(queries.texts, passages, documents.astype(np.int32), teacher, own)
 
 
-def _embed(texts: Texts, what: str, shares: Shares, device: str) -> torch.Tensor:
+def _embed(texts: Texts, what: str, bi_encoders: BiEncoders) -> torch.Tensor:
     with progress_bars() as start:
-        advance = start(f"embed {what}", len(texts) * len(shares))
-        return embed(texts, shares, device=device, advance=advance)
+        advance = start(f"embed {what}", len(texts) * len(bi_encoders.members))
+        return bi_encoders.embed(texts, advance=advance)
 
 
 def _shown(blocks: Iterator[Candidates], name: str, count: int) -> Iterator[Candidates]:

@@ -35,11 +35,21 @@ class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weight of BM25, as a share of the query's best score, in the teacher's score."""
 
     def __post_init__(self) -> None:
-        """Refuse shares of something else than one."""
+        """Refuse lists that cannot be made, before anything slow is done."""
         total = sum(self.bi_encoders.values())
+        named = self.own + self.bm25 + self.bi_encoder
         if not math.isclose(total, 1):
             message = f"shares of bi_encoders add up to 1, not {total:g}"
-            raise ValueError(message)
+        elif max(self.bm25, self.bi_encoder) > self.depth:
+            message = f"a list takes more candidates than the {self.depth} of `depth`"
+        elif named > self.documents or min(self.own, self.bm25, self.bi_encoder) < 1:
+            message = (
+                f"a list of {self.documents} documents holds at least one own passage and one "
+                f"candidate of each kind, and no more than fit, not {named}"
+            )
+        else:
+            return
+        raise ValueError(message)
 
 
 class EncoderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,8 +98,14 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the shallow models' divergence from the deepest."""
     state_weight: float
     """Of the distance of the shallow models' hidden states from the deepest's."""
-    averaging: float
-    """Decay of the average of the weights in a step, 0 to 1."""
+    averaging: Annotated[float, Meta(ge=0, lt=1)]
+    """Decay of the average of the weights in a step, from 0 to less than 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse a longer window that is shorter."""
+        if self.long_window < self.window:
+            message = f"long_window is at least window, {self.window}, not {self.long_window}"
+            raise ValueError(message)
 
 
 class ListRecipe(msgspec.Struct, frozen=True):

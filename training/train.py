@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import file_digest, sha256
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from transformers import BertForSequenceClassification
 from ranklet.evaluation.progress import progress_bars
 
 from .base import copy_tokenizer
-from .calibration import check_calibration, fit_line
+from .calibration import NoLineError, check_calibration, fit_line
 from .development import rank_quality, score
 from .lists import RankingLists, load_lists
 from .model import CrossEncoder, NoStartError, load_encoder, save_member
@@ -60,8 +60,12 @@ def main() -> None:
         _train(trainer, development, checkpoint, run)
     except (RecipeError, OtherRunError, DivergedError) as error:
         sys.exit(str(error))
-    for encoder in trainer.averaged:
-        _finish(encoder, development, arguments.output, {"run": run, "step": trainer.step})
+    facts = {"run": run, "step": trainer.step}
+    try:
+        for encoder in trainer.averaged:
+            _finish(encoder, development, arguments.output, facts)
+    except NoLineError as error:
+        sys.exit(f"{error}; {checkpoint} holds what was trained: train longer, in another --output")
 
 
 def fingerprint(files: Sequence[Path]) -> str:
@@ -131,7 +135,7 @@ def _run_of(folder: Path) -> str | None:
 
 
 def _finish(
-    encoder: CrossEncoder, development: RankingLists, output: Path, facts: dict[str, object]
+    encoder: CrossEncoder, development: RankingLists, output: Path, facts: Mapping[str, object]
 ) -> None:
     """Write the models that end at an encoder's exits, unless this run did so before.
 
@@ -141,7 +145,7 @@ def _finish(
     for name in encoder.exits:
         if _run_of(output / name) != facts["run"]:
             model, figures = _calibrate(encoder, name, development)
-            _write(model, facts | figures, output / name)
+            _write(model, {**facts, **figures}, output / name)
 
 
 def _calibrate(

@@ -219,8 +219,8 @@ DIALECT = Dialect(
     summary="Rank documents for a query",
     description=(
         "Understands what clients of LocalAI, Jina, Cohere v1, vLLM and Voyage send. Documents and "
-        "queries beyond the model's window are cut, never refused; a query that was cut is "
-        "mentioned in meta.warnings."
+        "queries beyond the model's window are cut unless `truncation` is false; a query that was "
+        "cut is mentioned in meta.warnings."
     ),
     example={
         "query": "Organic skincare products for sensitive skin",

@@ -325,20 +325,25 @@ GRAPH = "onnx/model.onnx"
 
 
 @pytest.mark.parametrize(
-    ("origin", "present", "has_torch", "expected"),
+    ("origin", "present", "has_torch", "needs_code", "expected"),
     [
-        ("auto", [WEIGHTS, GRAPH], True, False),
-        ("auto", [WEIGHTS, GRAPH], False, True),
-        ("auto", [GRAPH], True, True),
-        ("auto", [WEIGHTS], False, False),
-        ("onnx", [WEIGHTS, GRAPH], True, True),
-        ("torch", [GRAPH], True, False),
+        ("auto", [WEIGHTS, GRAPH], True, False, False),
+        ("auto", [WEIGHTS, GRAPH], False, False, True),
+        ("auto", [WEIGHTS, GRAPH], True, True, True),
+        ("auto", [GRAPH], True, False, True),
+        ("auto", [WEIGHTS], False, False, False),
+        ("auto", [WEIGHTS], True, True, False),
+        ("onnx", [WEIGHTS, GRAPH], True, False, True),
+        ("torch", [GRAPH], True, False, False),
+        ("torch", [WEIGHTS, GRAPH], True, True, False),
     ],
 )
 def test_choice_between_weights_and_graph(
+    *,
     origin: Origin,
     present: list[str],
     has_torch: bool,
+    needs_code: bool,
     expected: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -347,7 +352,7 @@ def test_choice_between_weights_and_graph(
         return object() if has_torch else None
 
     monkeypatch.setattr("importlib.util.find_spec", find_spec)
-    assert onnx_source.prefers_graph(origin, present) is expected
+    assert onnx_source.prefers_graph(origin, present, needs_code=needs_code) is expected
 
 
 def test_graph_that_is_named_is_taken_where_there_are_weights(

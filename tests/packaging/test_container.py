@@ -136,11 +136,16 @@ class Image:
 
 @pytest.fixture(scope="module")
 def image(storage: Path, base_image: str, pip_mounts: list[str]) -> Image:
+    return build(storage, base_image, pip_mounts)
+
+
+def build(storage: Path, base_image: str, pip_mounts: list[str], *more: str) -> Image:
+    """Build the image with ``more`` options and unpack it."""
     index = os.environ.get("TORCH_INDEX_URL", "https://pypi.org/simple")
     arguments = ("--build-arg", f"BASE={base_image}", "--build-arg", f"TORCH_INDEX_URL={index}")
     words = ("--isolation", "chroot", "--format", "docker", "--tag", "localhost/ranklet")
     file = ("--file", ROOT / "Containerfile")
-    buildah(storage, "bud", *words, *arguments, *pip_mounts, *file, ROOT)
+    buildah(storage, "bud", *words, *arguments, *more, *pip_mounts, *file, ROOT)
     described = json.loads(buildah(storage, "inspect", "--type", "image", "localhost/ranklet"))
     [listed] = json.loads(buildah(storage, "images", "--json", "localhost/ranklet"))
     container = buildah(storage, "from", "--pull-never", "localhost/ranklet").strip()
@@ -235,6 +240,23 @@ def test_the_doctor_finds_nothing_wrong(image: Image) -> None:
     found = json.loads(output)
     assert found["problems"] == []
     assert set(found["names"]) == {"ranklet-mini", "jina-reranker-v1-base-en"}
+
+
+def test_the_smaller_model_answers_by_all_its_names(
+    storage: Path, base_image: str, pip_mounts: list[str]
+) -> None:
+    image = build(storage, base_image, pip_mounts, "--build-arg", "MODEL=ranklet-nano")
+    status, output = image.output("sh", "-c", "ranklet doctor --json 2>/dev/null")
+    assert status == 0, output
+    found = json.loads(output)
+    assert found["problems"] == []
+    assert set(found["names"]) == {"ranklet-nano", "jina-reranker-v1-base-en"}
+
+
+def test_the_catalog_is_there(image: Image) -> None:
+    status, output = image.output("ranklet", "models", "list", "--json")
+    assert status == 0, output
+    assert "ranklet-mini" in output
 
 
 def test_the_user_can_change_nothing(image: Image) -> None:

@@ -45,6 +45,8 @@ def test_figures_tell_what_happened(client: httpx.Client) -> None:
         tokens += client.post("/v1/rerank", json=BODY).json()["usage"]["total_tokens"]
     long = {"query": "soap " * 500, "documents": ["mats"]}
     tokens += client.post("/v1/rerank", json=long).json()["usage"]["total_tokens"]
+    longer = {"query": "soap", "documents": ["mats " * 500, "mats"]}
+    tokens += client.post("/v1/rerank", json=longer).json()["usage"]["total_tokens"]
     client.post("/v1/rerank", content=b"{")
     for path in ("/a", "/b", "/c"):
         client.get(path)

@@ -89,7 +89,7 @@ def test_with_type_flashrank_it_must_be_installed(
             "cross-encoder",
             None,
             "no",
-            "corrius/cross-encoder-mmarco-mMiniLMv2-L12-H384-v1",
+            "cross-encoder/mmarco-mMiniLMv2-L12-H384-v1",
             "cross-encoder-mmarco-mMiniLMv2-L12-H384-v1",
         ),
         (

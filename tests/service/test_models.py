@@ -219,12 +219,12 @@ def test_reload_adds_removes_and_keeps(start_server: StartServer, models: Models
 def test_a_bundle_that_was_built_again_waits_for_a_reload(
     start_server: StartServer, models: Models
 ) -> None:
-    """Else the new graph would be scored as the old manifest says."""
+    """Else the new graph would run as the old manifest says."""
     models.install("a", "b")
     models.configure("a")
     models.configure("b")
     _, client = start_server(*models.words)
-    expected = scores(rerank(client, "a", raw_scores=True))
+    expected = scores(rerank(client, "a"))
     manifest = models.bundles / "b" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"sigmoid"', '"identity"'))
     answer = rerank(client, "b")
@@ -234,6 +234,22 @@ def test_a_bundle_that_was_built_again_waits_for_a_reload(
     assert "/v1/models/reload" in answer.json()["message"]
     assert client.post("/v1/models/reload").status_code == 200
     assert scores(rerank(client, "b")) == expected
+
+
+def test_every_model_gives_probabilities_unless_it_is_told_otherwise(
+    start_server: StartServer, models: Models
+) -> None:
+    """Clients compare scores with thresholds, whatever the checkpoint's authors preferred."""
+    models.install("a", "b")
+    manifest = models.bundles / "b" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"sigmoid"', '"identity"'))
+    models.configure("a")
+    models.configure("b")
+    models.configure("c", "score: raw", bundle="b")
+    _, client = start_server(*models.words)
+    assert scores(rerank(client, "b")) == scores(rerank(client, "a"))
+    raw = scores(rerank(client, "a", raw_scores=True))
+    assert scores(rerank(client, "b", raw_scores=True)) == scores(rerank(client, "c")) == raw
 
 
 def test_a_broken_configuration_changes_nothing(start_server: StartServer, models: Models) -> None:

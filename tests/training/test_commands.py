@@ -116,6 +116,8 @@ def test_another_round_learns_what_was_wrong(
     call(train.main, monkeypatch, *words, "--lists", lists)
     mined = tmp_path / "mined" / "training.npz"
     all_of_it = ("--lists", lists / "training.npz", "--model", tmp_path / "run" / "it")
+    with pytest.raises(SystemExit):
+        call(mine.main, monkeypatch, *all_of_it, "--output", mined, "--hardest", "9")
     choice = ("--count", "40", "--hardest", "3", "--others", "2")
     call(mine.main, monkeypatch, *all_of_it, "--output", mined, *choice)
     assert load_lists(mined).documents.shape == (40, 2 + 3 + 2)
