@@ -152,7 +152,9 @@ class BiEncoders:
             device: Where to compute.
         """
         self._shares = dict(shares)
-        self.members = {name: BiEncoder(name, device=device) for name in shares}
+        self.members: dict[BiEncoderName, BiEncoder] = {
+            name: BiEncoder(name, device=device) for name in shares
+        }
 
     def embed(self, texts: Texts, *, advance: Callable[[int], None]) -> Tensor:
         """Embed texts.

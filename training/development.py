@@ -78,7 +78,8 @@ def best_scale(scores: NDArray[np.float32], teacher: NDArray[np.float32]) -> flo
         bounds=(-1, 1),
         method="bounded",
     )
-    return 10.0 ** float(found.x)
+    scale: float = 10.0 ** float(found.x)
+    return scale
 
 
 def _divergence_at(

@@ -122,9 +122,9 @@ def test_another_round_learns_what_was_wrong(
     call(mine.main, monkeypatch, *all_of_it, "--output", mined, *choice)
     assert load_lists(mined).documents.shape == (40, 2 + 3 + 2)
     recipe = write_recipe(tmp_path / "next.yaml", start=True)
-    words = ("--recipe", recipe, "--output", tmp_path / "next", "--start", tmp_path / "run")
-    development = ("--development", lists / "development.npz")
-    call(train.main, monkeypatch, *words, "--lists", mined.parent, *development)
+    words = ("--recipe", recipe, "--output", tmp_path / "next")
+    others = ("--start", tmp_path / "run", "--development", lists / "development.npz")
+    call(train.main, monkeypatch, *words, "--lists", mined.parent, *others)
     assert (tmp_path / "next" / "it" / "model.safetensors").exists()
 
 
