@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from litestar import Litestar
 from litestar.connection import Request
 from litestar.testing import RequestFactory
 
@@ -40,7 +41,8 @@ def request_of(
         part = left.pop(0)
         return {"type": "http.request", "body": part, "more_body": bool(left) or not ends}
 
-    return Request(RequestFactory().post("/").scope, receive)
+    app = Litestar(logging_config=None)  # else it would change what everybody logs
+    return Request(RequestFactory(app).post("/").scope, receive)
 
 
 def run(

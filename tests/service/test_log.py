@@ -48,6 +48,7 @@ def test_a_line_tells_a_request(client: httpx.Client, log: Path, eventually: Eve
         "characters": len(QUESTION) + 26,
         "tokens": response.json()["usage"]["total_tokens"],
         "pairs": 2,  # one comes twice
+        "cut": 0,
         "cached": 0,
     }
 

@@ -53,20 +53,20 @@ def test_figures_tell_what_happened(client: httpx.Client) -> None:
     response = client.get("/metrics")
     assert response.headers["content-type"] == CONTENT_TYPE_LATEST
     after = figures(response.text)
-    assert after["ranklet_requests_total", "/v1/rerank", "200"] == 4
+    assert after["ranklet_requests_total", "/v1/rerank", "200"] == 5
     assert after["ranklet_requests_total", "/v1/rerank", "400"] == 1
     assert after["ranklet_requests_total", "unmatched", "404"] == 3
-    assert after["ranklet_documents_total",] == 10
-    assert after["ranklet_pairs_total",] == 3  # soap, mats; then mats with the long query
+    assert after["ranklet_documents_total",] == 12
+    assert after["ranklet_pairs_total",] == 5  # soap, mats; mats with the long query; two with soap
     assert after["ranklet_cache_hits_total",] == 4
-    assert after["ranklet_cache_misses_total",] == 3
+    assert after["ranklet_cache_misses_total",] == 5
     assert after["ranklet_tokens_total",] == tokens
-    assert after["ranklet_query_cuts_total",] == 1
+    assert after["ranklet_query_cuts_total",] == after["ranklet_document_cuts_total",] == 1
     assert after["ranklet_queued_pairs",] == after["ranklet_queued_characters",] == 0
     for stage in ("queue", "tokenize", "score"):
-        assert after["ranklet_stage_seconds_count", stage] == 4
+        assert after["ranklet_stage_seconds_count", stage] == 5
         assert 0 < after["ranklet_stage_seconds_sum", stage] < 60
-    assert after["ranklet_request_seconds_count",] == 4
+    assert after["ranklet_request_seconds_count",] == 5
 
 
 def test_what_is_refused_is_no_success(client: httpx.Client) -> None:

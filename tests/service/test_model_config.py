@@ -90,7 +90,7 @@ def test_with_type_flashrank_it_must_be_installed(
             None,
             "no",
             "cross-encoder/mmarco-mMiniLMv2-L12-H384-v1",
-            "cross-encoder-mmarco-mMiniLMv2-L12-H384-v1",
+            "mmarco-mMiniLMv2-L12-H384-v1",
         ),
         (
             "cross-encoder",
