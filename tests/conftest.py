@@ -18,7 +18,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import tokenizers
-from hypothesis import settings
 
 from ranklet.runtime.errors import BundleError
 from ranklet.runtime.manifest import read_manifest
@@ -28,10 +27,6 @@ ROOT = Path(__file__).parent.parent
 CHECKPOINT = ROOT / "models/ranklet-mini"
 BUILT = ROOT / "models/built/ranklet-mini"
 RANKLET = (sys.executable, "-m", "ranklet.cli")
-
-# How long an example takes says something about the machine alone.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -293,7 +293,11 @@ class TestHostileArchives:
         with pytest.raises(ArchiveError, match="there is no such file"):
             install(tmp_path / "b.zip", tmp_path / "models")
 
-    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        deadline=None,
+        max_examples=150,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
     @given(data=st.data())
     def test_whatever_is_altered_or_cut(
         self, data: st.DataObject, archive: Path, tmp_path_factory: pytest.TempPathFactory

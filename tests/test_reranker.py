@@ -65,7 +65,7 @@ class TestScore:
         assert reranker.score(QUERY, []).shape == (0,)
         assert reranker.rerank(QUERY, []) == []
 
-    @settings(max_examples=60)
+    @settings(deadline=None, max_examples=60)
     @given(st.lists(st.sampled_from(DOCUMENTS) | st.text(max_size=50), max_size=12))
     def test_a_score_does_not_depend_on_its_company(
         self, reranker: Reranker, documents: list[str]

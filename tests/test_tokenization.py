@@ -108,7 +108,7 @@ def make_tokenizer(request: pytest.FixtureRequest) -> Callable[[], Tokenizer]:
 
 
 class TestCutting:
-    @settings(max_examples=150)
+    @settings(deadline=None, max_examples=150)
     @given(text=texts, query=texts, window=st.integers(8, 40))
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("side", get_args(Side))
@@ -131,6 +131,7 @@ class TestCutting:
         assert pair.ids.tolist() == expected.ids
         assert pair.type_ids.tolist() == expected.type_ids
 
+    @settings(deadline=None)
     @given(documents=st.lists(texts, min_size=1, max_size=8), query=texts)
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("side", get_args(Side))
@@ -324,6 +325,7 @@ class TestPrompt:
         assert len(pairs[0].ids) == max(pair_tokens, self.around() + 16)
         assert pairs[0].ids.tolist() != pairs[1].ids.tolist()
 
+    @settings(deadline=None)
     @given(
         cut=st.builds(
             Cut,

@@ -41,7 +41,7 @@ BODIES = st.fixed_dictionaries(
     },
 )
 
-relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def check(response: httpx.Response) -> None:

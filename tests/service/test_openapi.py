@@ -72,7 +72,7 @@ def test_every_route_keeps_its_promises(
     if operation.path in UNSAYABLE:
         excluded = [positive_data_acceptance, negative_data_rejection]
 
-    @settings(max_examples=15, suppress_health_check=SLOW)
+    @settings(deadline=None, max_examples=15, suppress_health_check=SLOW)
     @given(operation.as_strategy(generation_mode=mode))
     def check(case: Case[Any]) -> None:
         case.body = cast("Any", without_refusal(with_whole_numbers(case.body)))
