@@ -3,6 +3,8 @@
 # transformers is typed in part only.
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,12 +191,37 @@ def _train_wordpiece(architecture: Architecture) -> Tokenizer:
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    special = _specials(architecture)
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=VOCABULARY, special_tokens=special, show_progress=False
-    )
-    tokenizer.train_from_iterator(_texts(), trainer)
+    pieces = [*_specials(architecture), *_frequent_pieces(tokenizer, inner="##")][:VOCABULARY]
+    vocabulary = {piece: place for place, piece in enumerate(pieces)}
+    tokenizer.model = models.WordPiece(vocabulary, unk_token=unknown)
+    tokenizer.add_special_tokens(_specials(architecture))
     return tokenizer
+
+
+def _frequent_pieces(tokenizer: Any, *, inner: str) -> list[str]:  # noqa: ANN401 - stubs lack it
+    """Give all letters and then the beginnings and ends of words that are most frequent.
+
+    The library's own trainers for these kinds of tokenizers give others in each process, and with
+    them the same weights would be another model each time.
+
+    Args:
+        tokenizer: What normalizes texts and cuts them into words.
+        inner: What stands before a piece that does not begin a word.
+    """
+    words: Counter[str] = Counter()
+    for text in _texts():
+        cut = tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
+        words.update(word for word, _ in cut)
+    pieces: Counter[str] = Counter()
+    letters: set[str] = set()
+    for word, count in words.items():
+        letters |= {word[0], *(inner + letter for letter in word)}
+        for place in range(1, len(word)):
+            pieces[word[:place]] += count
+            pieces[inner + word[place:]] += count
+        pieces[word] += count
+    order = sorted(pieces, key=lambda piece: (-pieces[piece], piece))
+    return list(dict.fromkeys([*sorted(letters), *order]))
 
 
 _QWEN_WORDS = (
@@ -236,13 +263,12 @@ def _train_unigram(architecture: Architecture) -> Tokenizer:
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=_specials(architecture),
-        unk_token=architecture.special[3],
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_texts(), trainer)
+    special = _specials(architecture)
+    pieces = [*special, *_frequent_pieces(tokenizer, inner="")][:VOCABULARY]
+    # Zipf's law: what is half as far down the list is twice as likely.
+    scores = [(piece, -math.log(place + 1)) for place, piece in enumerate(pieces)]
+    tokenizer.model = models.Unigram(scores, unk_id=special.index(architecture.special[3]))
+    tokenizer.add_special_tokens(special)
     return tokenizer
 
 
