@@ -80,7 +80,7 @@ def read_config(source: str, folder: Path, *, template: str | None = None) -> Ch
     config = require_file(source, folder, "config.json", Config)
     tokenizer = read_file(source, folder, "tokenizer_config.json", TokenizerConfig)
     tokenizer = tokenizer or TokenizerConfig()
-    _refuse_program_code(source, folder)
+    _refuse_program_code(source, config, tokenizer)
     head = _read_head(source, folder, config, prompted)
     limits = _limits(source, folder, config, tokenizer, prompted)
     return CheckpointConfig(
@@ -136,11 +136,15 @@ def needs_program_code(source: str, folder: Path) -> bool:
     """
     config = read_file(source, folder, "config.json", Config)
     tokenizer = read_file(source, folder, "tokenizer_config.json", TokenizerConfig)
-    return any(file is not None and bool(file.auto_map) for file in (config, tokenizer))
+    return _names_program_code(config or Config(), tokenizer or TokenizerConfig())
 
 
-def _refuse_program_code(source: str, folder: Path) -> None:
-    if needs_program_code(source, folder):
+def _names_program_code(config: Config, tokenizer: TokenizerConfig) -> bool:
+    return bool(config.auto_map or tokenizer.auto_map)
+
+
+def _refuse_program_code(source: str, config: Config, tokenizer: TokenizerConfig) -> None:
+    if _names_program_code(config, tokenizer):
         found = (
             "it needs program code from the checkpoint (auto_map, trust_remote_code), which could "
             "do anything on this machine; where it has a ready graph, take that with --from onnx, "

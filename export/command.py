@@ -13,7 +13,10 @@ from typing import get_args
 
 import msgspec
 
+from ranklet.runtime.bundle import choose_variant
+from ranklet.runtime.errors import VariantError
 from ranklet.runtime.manifest import Manifest
+from ranklet.runtime.processor import detect_processor
 
 from .errors import MissingToolError
 from .request import (
@@ -184,8 +187,19 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         folder = _shown(exported.folder)
         print(f"\nBuilt {folder} in {sum(stages.seconds.values()):.0f} s. Try it with:")
-        print(f"  ranklet serve --model {folder}")
+        print(f"  ranklet serve --model {folder}{variant_option(exported.manifest)}")
     return 0
+
+
+def variant_option(manifest: Manifest) -> str:
+    """Give what serving needs to be told here, where no variant is made for this processor."""
+    from ranklet.runtime.sessions import cuda_is_available  # noqa: PLC0415 - loads onnxruntime
+
+    try:
+        choose_variant(manifest, detect_processor(), cuda=cuda_is_available())
+    except VariantError:
+        return f" --variant {next(iter(manifest.variants))}"
+    return ""
 
 
 def _request(arguments: argparse.Namespace) -> ExportRequest:

@@ -57,9 +57,7 @@ def _choose(manifest: Manifest, *, cuda: bool) -> _Choice:
     try:
         choice = choose_variant(manifest, processor, cuda=cuda)
     except VariantError:
-        reason = (
-            f"none is made for {processor.description}; by name (--variant) any runs, if slowly"
-        )
+        reason = f"none is made for {processor.description}; one can be named with --variant"
         return _Choice(None, reason)
     return _Choice(choice.name, choice.reason)
 

@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ranklet.cli import main
+from ranklet.export.command import variant_option
 from ranklet.runtime.errors import ArchiveError
+from ranklet.runtime.manifest import read_manifest, write_manifest
+from ranklet.runtime.processor import Processor
 
 TINY = Path(__file__).parent / "tiny/bundle"
 QUERY = "what is the capital city of france"
@@ -125,6 +129,23 @@ class TestInspect:
         output = json.loads(ranklet("inspect", "--json", TINY).stdout)
         assert output["manifest"]["name"] == "tiny"
         assert output["choice"]["variant"] in output["manifest"]["variants"]
+
+    def test_shows_what_is_for_other_processors(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        copy = Path(shutil.copytree(TINY, tmp_path / "copy"))
+        manifest = read_manifest(copy)
+        only = {"int8": manifest.variants["int8"]}
+        write_manifest(copy, msgspec.structs.replace(manifest, variants=only))
+        old = Processor("x86_64", frozenset({"avx2"}))
+        monkeypatch.setattr("ranklet.runtime.inspect_command.detect_processor", lambda: old)
+        assert main(["inspect", str(copy)]) == 0
+        assert f"none is made for {old.description}" in capsys.readouterr().out
+        assert main(["inspect", "--json", str(copy)]) == 0
+        assert json.loads(capsys.readouterr().out)["choice"]["variant"] is None
+        monkeypatch.setattr("ranklet.export.command.detect_processor", lambda: old)
+        assert variant_option(read_manifest(copy)) == " --variant int8"
+        assert not variant_option(manifest)
 
     def test_checks_every_file(self, tmp_path: Path) -> None:
         copy = Path(shutil.copytree(TINY, tmp_path / "copy"))

@@ -99,10 +99,14 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="a checkpoint")
     parser.add_argument("--lists", type=Path, required=True, help="development.npz of prepare")
     arguments = parser.parse_args()
-    lists = load_lists(arguments.lists)
+    try:
+        lists = load_lists(arguments.lists)
+        models = [load_model(folder, "it") for folder in arguments.models]
+    except FileNotFoundError as error:
+        parser.error(str(error))
     print(json.dumps({"model": "the lists' own scores", **rank_quality(lists.teacher)}))
-    for folder in arguments.models:
-        scores = score(load_model(folder, "it"), lists, device="cpu")["it"]
+    for folder, model in zip(arguments.models, models, strict=True):
+        scores = score(model, lists, device="cpu")["it"]
         distance = divergence(scores, lists.teacher)
         row = {"model": str(folder), **rank_quality(scores), "divergence": distance}
         print(json.dumps(row), flush=True)

@@ -30,11 +30,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.count is not None and arguments.count < 1:
         parser.error("--count is at least 1")
-    lists = first_lists(load_lists(arguments.lists), arguments.count)
+    try:
+        lists = first_lists(load_lists(arguments.lists), arguments.count)
+        model = load_model(arguments.model, "it").to(arguments.device)
+    except FileNotFoundError as error:
+        parser.error(str(error))
     most = lists.documents.shape[1] - lists.own
     if min(arguments.hardest, arguments.others) < 0 or arguments.hardest + arguments.others > most:
         parser.error(f"--hardest and --others are together at most {most}, as these lists are long")
-    model = load_model(arguments.model, "it").to(arguments.device)
     scores = _score(model, lists, arguments.device)
     mined = keep_hardest(lists, scores, hardest=arguments.hardest, others=arguments.others)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -136,6 +136,7 @@ def load_encoder(settings: EncoderSettings, folder: Path | None) -> CrossEncoder
 
     Raises:
         NoStartError: the encoder begins with a model, and no folder is given.
+        FileNotFoundError: the model is not in that folder.
     """
     if settings.start is None:
         return CrossEncoder(load_base(), settings)
@@ -146,7 +147,11 @@ def load_encoder(settings: EncoderSettings, folder: Path | None) -> CrossEncoder
 
 
 def load_model(folder: Path, name: str) -> CrossEncoder:
-    """Load a model that ``save_member`` wrote, as an encoder that ends behind its last layer."""
+    """Load a model that ``save_member`` wrote, as an encoder that ends behind its last layer.
+
+    Raises:
+        FileNotFoundError: the folder holds no model.
+    """
     model = _load(folder)
     depth = model.config.num_hidden_layers
     settings = EncoderSettings(layers=depth, exits={name: depth})
@@ -154,10 +159,10 @@ def load_model(folder: Path, name: str) -> CrossEncoder:
 
 
 def _load(folder: Path) -> BertForSequenceClassification:
+    if not (folder / "config.json").is_file():  # transformers would take the path for a hub id
+        raise FileNotFoundError(f"{folder} holds no model: there is no config.json")
     model: BertForSequenceClassification = BertForSequenceClassification.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        local_files_only=True,  # a path that is missing is no hub id
+        folder, dtype=torch.float32, local_files_only=True
     )
     return model
 

@@ -40,11 +40,17 @@ def main() -> None:
     arguments = _parser().parse_args()
     recipe = read_model_recipe(arguments.recipe)
     torch.manual_seed(recipe.seed)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    lists = load_lists(arguments.lists / "training.npz")
     development_file = arguments.development or arguments.lists / "development.npz"
-    development = load_lists(development_file)
-    encoders = _load_encoders(recipe, arguments.start, arguments.device)
+    try:
+        lists = load_lists(arguments.lists / "training.npz")
+        development = load_lists(development_file)
+        encoders = [
+            load_encoder(settings, arguments.start).to(arguments.device)
+            for settings in recipe.encoders
+        ]
+    except (FileNotFoundError, NoStartError) as error:
+        sys.exit(str(error))
+    arguments.output.mkdir(parents=True, exist_ok=True)
     starts = dict.fromkeys(settings.start for settings in recipe.encoders if settings.start)
     run = fingerprint(
         [
@@ -75,13 +81,6 @@ def fingerprint(files: Sequence[Path]) -> str:
         with path.open("rb") as content:
             digest.update(file_digest(content, "sha256").digest())
     return digest.hexdigest()
-
-
-def _load_encoders(recipe: ModelRecipe, start: Path | None, device: str) -> list[CrossEncoder]:
-    try:
-        return [load_encoder(settings, start).to(device) for settings in recipe.encoders]
-    except NoStartError as error:
-        sys.exit(str(error))
 
 
 def _train(trainer: Trainer, development: RankingLists, checkpoint: Path, run: str) -> None:

@@ -364,6 +364,18 @@ def test_graph_that_is_named_is_taken_where_there_are_weights(
     assert found.graph is not None
 
 
+def test_graph_is_taken_where_the_weights_need_program_code(
+    folder: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    shutil.copyfile(tiny_checkpoint / WEIGHTS, folder / WEIGHTS)
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForSequenceClassification": "modeling.Model"}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert open_source(ExportRequest(str(folder)), tmp_path).graph is not None
+    with pytest.raises(UnsupportedCheckpointError, match="program code"):
+        open_source(ExportRequest(str(folder), origin="torch"), tmp_path)
+
+
 @pytest.mark.parametrize("source", ["folder", "archive.zip", "flashrank:ms-marco-MiniLM-L-12-v2"])
 def test_prompts_are_not_left_aside(source: str, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "archive.zip").touch()

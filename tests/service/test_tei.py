@@ -146,6 +146,7 @@ def test_info_tells_the_model_and_the_limits(tiny_client: httpx.Client) -> None:
     assert set(info["model_type"]) == {"reranker"}
     assert (info["max_input_length"], info["max_client_batch_size"]) == (64, 1000)
     assert info["version"] == __version__
+    assert tiny_client.get("/v1/info").json() == info
 
 
 def test_only_the_lack_of_texts_is_of_type_empty(tiny_client: httpx.Client) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from numpy.typing import NDArray
 from training import mine, prepare, train
+from training.calibration import Line, fit_line
 from training.development import score
 from training.lists import load_lists
 from training.model import load_model
@@ -126,6 +128,45 @@ def test_another_round_learns_what_was_wrong(
     others = ("--start", tmp_path / "run", "--development", lists / "development.npz")
     call(train.main, monkeypatch, *words, "--lists", mined.parent, *others)
     assert (tmp_path / "next" / "it" / "model.safetensors").exists()
+
+
+def test_what_cannot_be_loaded_is_told_first(
+    lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "no" / "model"
+    with pytest.raises(OSError, match=r"no/model"):
+        load_model(missing, "it")
+    file = lists / "development.npz"
+    words = ("--lists", file, "--model", missing, "--output", tmp_path / "mined.npz")
+    with pytest.raises(SystemExit, match="2"):
+        call(mine.main, monkeypatch, *words)
+    start = write_recipe(tmp_path / "start.yaml", start=True)
+    words = ("--recipe", start, "--lists", lists, "--output", tmp_path / "run", "--start", missing)
+    with pytest.raises(SystemExit, match="no/model/it holds no model"):
+        call(train.main, monkeypatch, *words)
+    assert not (tmp_path / "run").exists()
+    recipe = yaml.safe_load(write_recipe(tmp_path / "recipe.yaml").read_text())
+    recipe["lists"]["bi_encoders"] = {"all-mpnet-base-v2": 1.0}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    monkeypatch.setattr("training.bi_encoders._MPNET_PARTS", ["no-such-part-001"])
+    words = ("--recipe", tmp_path / "recipe.yaml", "--data", missing, "--output", lists)
+    with pytest.raises(SystemExit, match="no-such-part-001"):
+        call(prepare.main, monkeypatch, *words)
+
+
+def test_a_model_without_probabilities_ends_in_words(
+    lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def upside_down(logits: NDArray[np.float32]) -> Line:
+        what_answers_is_last = np.arange(logits.shape[1], dtype=np.float32)
+        return fit_line(np.tile(what_answers_is_last, (len(logits), 1)))
+
+    monkeypatch.setattr("training.train.fit_line", upside_down)
+    recipe = write_recipe(tmp_path / "recipe.yaml")
+    words = ("--recipe", recipe, "--lists", lists, "--output", tmp_path / "run")
+    with pytest.raises(SystemExit, match=r"no line .*checkpoint\.pt holds what was trained"):
+        call(train.main, monkeypatch, *words)
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
 
 
 def test_pairs_that_are_too_few_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

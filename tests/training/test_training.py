@@ -379,6 +379,8 @@ def test_a_recipe_that_draws_no_own_passage_is_refused(
         ("{ranklet-mini: 4}", "{other: 4, ranklet-mini: 4}", "rising numbers of layers"),
         ("{ranklet-mini: 4}", "{ranklet-nano: 4}", "two models have one name"),
         ("layers: 2", "layers: 8", "the last after all 8"),
+        ("long_window: 320", "long_window: 100", "at least window, 128, not 100"),
+        ("averaging: 0.999", "averaging: 1.0", "averaging"),
         (
             "layers: 2\n    exits: {ranklet-nano: 2}",
             "layers: 8\n    exits: {n: 8}",
