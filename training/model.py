@@ -160,7 +160,8 @@ def load_model(folder: Path, name: str) -> CrossEncoder:
 
 def _load(folder: Path) -> BertForSequenceClassification:
     if not (folder / "config.json").is_file():  # transformers would take the path for a hub id
-        raise FileNotFoundError(f"{folder} holds no model: there is no config.json")
+        message = f"{folder} holds no model: there is no config.json"
+        raise FileNotFoundError(message)
     model: BertForSequenceClassification = BertForSequenceClassification.from_pretrained(
         folder, dtype=torch.float32, local_files_only=True
     )

@@ -24,7 +24,7 @@ from .calibration import NoLineError, check_calibration, fit_line
 from .development import rank_quality, score
 from .lists import RankingLists, load_lists
 from .model import CrossEncoder, NoStartError, load_encoder, save_member
-from .recipe import ModelRecipe, read_model_recipe
+from .recipe import read_model_recipe
 from .trainer import DivergedError, OtherRunError, RecipeError, Trainer
 
 _FIGURES = "development.json"
