@@ -134,16 +134,17 @@ def test_what_cannot_be_loaded_is_told_first(
     lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = tmp_path / "no" / "model"
-    with pytest.raises(OSError, match=r"no/model"):
+    with pytest.raises(FileNotFoundError, match="no/model holds no model"):
         load_model(missing, "it")
-    file = lists / "development.npz"
-    words = ("--lists", file, "--model", missing, "--output", tmp_path / "mined.npz")
     with pytest.raises(SystemExit, match="2"):
-        call(mine.main, monkeypatch, *words)
+        call(
+            *(mine.main, monkeypatch, "--model", missing, "--lists", lists / "development.npz"),
+            *("--output", tmp_path / "mined.npz"),
+        )
     start = write_recipe(tmp_path / "start.yaml", start=True)
-    words = ("--recipe", start, "--lists", lists, "--output", tmp_path / "run", "--start", missing)
+    words = ("--recipe", start, "--lists", lists, "--output", tmp_path / "run")
     with pytest.raises(SystemExit, match="no/model/it holds no model"):
-        call(train.main, monkeypatch, *words)
+        call(train.main, monkeypatch, *words, "--start", missing)
     assert not (tmp_path / "run").exists()
     recipe = yaml.safe_load(write_recipe(tmp_path / "recipe.yaml").read_text())
     recipe["lists"]["bi_encoders"] = {"all-mpnet-base-v2": 1.0}
