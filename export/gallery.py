@@ -68,15 +68,16 @@ def read_catalog() -> dict[str, Entry]:
     return msgspec.convert(yaml.safe_load(_CATALOG.read_bytes()), dict[str, Entry])
 
 
-def find_entry(name: str) -> Entry:
-    """Give a model of the gallery.
+def find_entry(name: str) -> tuple[str, Entry]:
+    """Give a model of the gallery by its name there, or by what it is made of, and that name.
 
     Raises:
         ExportError: there is none of that name; the message says which is near.
     """
     catalog = read_catalog()
-    if name in catalog:
-        return catalog[name]
+    for known, entry in catalog.items():
+        if name.lower() in {known, entry.source.lower()}:
+            return known, entry
     near = difflib.get_close_matches(name.lower(), catalog, n=1, cutoff=0.3)
     hint = f"; did you mean {near[0]}?" if near else ""
     message = f"the gallery has no {name!r}{hint} (`ranklet models list` shows all)"

@@ -46,11 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         _list(as_json=arguments.json)
         return 0
-    entry = find_entry(arguments.name)
+    name, entry = find_entry(arguments.name)
     if arguments.action == "show":
-        _show(arguments.name, entry, as_json=arguments.json)
+        _show(name, entry, as_json=arguments.json)
         return 0
-    return _install(arguments, entry)
+    return _install(arguments, name, entry)
 
 
 def _list(*, as_json: bool) -> None:
@@ -87,9 +87,8 @@ def _show(name: str, entry: Entry, *, as_json: bool) -> None:
             print(f"  {title + ':':<34}{fact}")
 
 
-def _install(arguments: argparse.Namespace, entry: Entry) -> int:
+def _install(arguments: argparse.Namespace, name: str, entry: Entry) -> int:
     """Build the model's bundle, once its licence is known to the one who asks."""
-    name = arguments.name
     if entry.unavailable:
         message = f"{name} cannot be exported: {entry.unavailable}"
         raise ExportError(message)

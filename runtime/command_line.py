@@ -1,6 +1,8 @@
 """What all commands of the command line, and the actions of those that have some, share."""
 
 import argparse
+import os
+import sys
 from typing import Protocol
 
 
@@ -57,3 +59,18 @@ def add_variants(parser: argparse.ArgumentParser, summary: str) -> None:
         metavar="NAME",
         help=summary,
     )
+
+
+def flush_stdout() -> None:
+    """Write what was printed; raises OSError here, not at exit, where there is no place for it."""
+    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - closed at start
+        try:
+            sys.stdout.flush()
+        except OSError:
+            discard_stdout()
+            raise
+
+
+def discard_stdout() -> None:
+    """Write nowhere from now on: stdout can take no more, and Python would complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

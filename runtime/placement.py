@@ -27,6 +27,9 @@ _SWAP_CALLS = {"linux": ("renameat2", -100), "darwin": ("renameatx_np", -2)}
 _MODE = 0o644
 """Of the bundle's files: some tools write for their user alone, and another one may serve."""
 
+_FOLDER_MODE = 0o755
+"""Of the bundle itself, for the same reason: a umask of 077 would keep the service's user out."""
+
 _SWAP = 2
 """``RENAME_EXCHANGE`` of Linux, ``RENAME_SWAP`` of macOS."""
 
@@ -130,6 +133,7 @@ def place(work: WorkFolder, output: Path, manifest: Manifest) -> None:
     for path in [*work.bundle.iterdir(), written]:
         path.chmod(_MODE)
         _flush(path)
+    work.bundle.chmod(_FOLDER_MODE)
     _flush(work.bundle)
     written.rename(work.bundle / MANIFEST_NAME)
     if not (output.exists() and _swap(work.bundle, output)):

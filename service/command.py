@@ -1,19 +1,17 @@
 """``ranklet serve``: serve models over HTTP."""
 
 import argparse
-import json
 import logging
 import os
 import time
 from typing import TYPE_CHECKING
 
 from .logs import configure_logging
-from .options import OPTIONS, Option, parse_settings
+from .options import OPTIONS, Option, parse_settings, stray_variables
 from .settings import Settings
 
 if TYPE_CHECKING:
     from .catalog import Catalog
-    from .entries import CatalogEntry
 
 _log = logging.getLogger(__name__)
 
@@ -30,14 +28,6 @@ examples:
   ranklet serve --model models/built/ranklet-mini
   ranklet serve --config models/config --port 9000
 """
-
-_SAMPLE = {
-    "query": "Organic skincare products for sensitive skin",
-    "documents": [
-        "Eco-friendly kitchenware for modern homes",
-        "Natural organic skincare range for sensitive skin",
-    ],
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     from .reloading import survive_hangup  # noqa: PLC0415 - asyncio, which parsing need not wait for
 
     survive_hangup()
+    _warn_of_strays()
     # After parsing, so that a wrong option or `--help` need not wait for the web framework.
+    from .announcement import announce_ready  # noqa: PLC0415
     from .app import create_app  # noqa: PLC0415
     from .keys import is_open_to_others  # noqa: PLC0415
     from .server import Server, bind, url_of  # noqa: PLC0415
@@ -82,9 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             failures.append(catalog.failure)
             server.stop()
         else:
-            seconds = time.monotonic() - started
-            banner = _banner(url, catalog, has_keys=settings.has_api_keys, seconds=seconds)
-            print(banner, flush=True)
+            announce_ready(url, catalog, settings, seconds=time.monotonic() - started)
 
     app = create_app(settings, on_loaded=on_loaded)
     with bind(settings) as listener:
@@ -98,33 +88,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _banner(url: str, catalog: "Catalog", *, has_keys: bool, seconds: float) -> str:
-    from ranklet import __version__  # noqa: PLC0415 - the banner alone needs it
-
-    lines = [f"ranklet {__version__} listens on {url} (ready after {seconds:.1f} s)", ""]
-    for entry in catalog.entries:
-        lines += [f"  {entry.name}", f"    {_behind(entry, catalog)}"]
-    if catalog.default.spec is not None:
-        lines += ["", *_trial(url, catalog.default.name, has_keys=has_keys)]
-    lines += ["", f"All routes: {url}/docs    Stop: Ctrl-C"]
-    return "\n".join(lines)
-
-
-def _trial(url: str, model: str, *, has_keys: bool) -> list[str]:
-    key = ' -H "Authorization: Bearer $KEY"' if has_keys else ""
-    return [
-        "Try it, with one of the API keys in KEY:" if has_keys else "Try it:",
-        "",
-        f"  curl {url}/v1/rerank{key} -H 'Content-Type: application/json' \\",
-        f"    -d '{json.dumps({'model': model, **_SAMPLE})}'",
-    ]
-
-
-def _behind(entry: "CatalogEntry", catalog: "Catalog") -> str:
-    if entry.manifest is None:
-        return f"not installed; install it with: {entry.source.install_command}"
-    reranker = catalog.loaded(entry)
-    if reranker is None:
-        return f"is {entry.manifest.name}, loaded on first use"
-    workers = "1 worker" if reranker.workers == 1 else f"{reranker.workers} workers"
-    return f"is {reranker.name}, variant {reranker.variant} ({reranker.variant_reason}), {workers}"
+def _warn_of_strays() -> None:
+    strays = stray_variables(os.environ)
+    if strays:
+        _log.warning(
+            "no setting is called %s; `ranklet serve --help` lists those that there are",
+            ", ".join(strays),
+        )

@@ -16,8 +16,8 @@ from ranklet.runtime.manifest import MANIFEST_NAME
 from ranklet.runtime.processor import detect_processor
 from ranklet.runtime.sessions import cuda_is_available
 
-from .errors import ModelConfigError, SettingsError
-from .options import OPTIONS, parse_settings
+from .errors import AddressError, ModelConfigError, SettingsError
+from .options import OPTIONS, parse_settings, stray_variables
 from .settings import Settings
 
 _MODEL_OPTIONS = {"models", "config", "models_dir", "variant"}
@@ -59,6 +59,7 @@ def examine(flags: Mapping[str, object], environment: Mapping[str, str]) -> Repo
         problems += error.problems
     else:
         advice += _advice_on_address(settings)
+        advice += [f"{name} is set, but is no setting" for name in stray_variables(environment)]
         named.folders += [(folder, settings.variant) for folder in settings.models]
         problems += _configuration_problems(settings, named)
     bundles = tuple(check_bundle(folder, variant=variant) for folder, variant in named.unique())
@@ -117,7 +118,10 @@ def _with_models(
     given = flags.get("models_dir") or environment.get("RANKLET_MODELS_DIR")
     place = Path(str(given or Settings().models_dir))
     try:
-        bundles = sorted(str(path.parent) for path in place.glob(f"*/{MANIFEST_NAME}"))
+        # Not by a pattern: Path.glob takes a folder that may not be read for an empty one.
+        bundles = sorted(str(path) for path in place.iterdir() if (path / MANIFEST_NAME).is_file())
+    except FileNotFoundError:
+        bundles = []
     except OSError as error:
         message = f"--models-dir is '{place}', which cannot be read: {error.strerror}"
         raise SettingsError([message]) from error
@@ -138,7 +142,7 @@ def _configuration_problems(settings: Settings, named: _Named) -> list[str]:
     except ModuleNotFoundError as error:
         fix = "install what serves with: pip install 'ranklet[service]'"
         return [f"`ranklet serve` needs {error.name}, which is not installed; {fix}"]
-    problems: list[str] = []
+    problems = _address_problems(settings)
     try:
         read_api_keys(settings)
     except SettingsError as error:
@@ -154,15 +158,26 @@ def _configuration_problems(settings: Settings, named: _Named) -> list[str]:
         return problems + _configuration_problems(dataclasses.replace(settings, models=()), named)
     for entry in entries:
         if entry.spec is None:
-            install = f"install it with: {entry.source.install_command}"
             problems.append(
-                f"model {entry.name!r}: there is no bundle at {entry.source.bundle}; {install}"
+                f"model {entry.name!r}: there is no bundle at {entry.source.bundle}; "
+                f"{entry.source.installation}"
             )
         else:
             named.folders.append((entry.source.bundle, entry.spec.variant))
             place = os.path.realpath(entry.source.bundle)
             named.names |= dict.fromkeys((entry.name, *entry.aliases), place)
     return problems
+
+
+def _address_problems(settings: Settings) -> list[str]:
+    from .server import bind  # noqa: PLC0415 - a device that only scores lacks it
+
+    try:
+        bind(settings).close()
+    except AddressError as error:
+        # What uses it may be the very server that is asked about.
+        return [] if error.is_in_use else [str(error)]
+    return []
 
 
 def _advice_on(machine: Machine) -> list[str]:

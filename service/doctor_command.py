@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -35,15 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Examine and print; gives the exit status."""
     report = examine(vars(arguments), os.environ)
     if arguments.json:
-        _print(json.dumps(msgspec.to_builtins(report), ensure_ascii=False, indent=2), "utf-8")
+        # Escaped, since names of folders may be no text.
+        print(json.dumps(msgspec.to_builtins(report), indent=2))
     else:
-        _print("\n".join(_lines(report)), sys.stdout.encoding)
+        print("\n".join(_lines(report)))
     return 1 if report.problems else 0
-
-
-def _print(text: str, encoding: str) -> None:
-    """Print ``text`` with escapes, which JSON has too, for names of folders that are no text."""
-    sys.stdout.buffer.write(f"{text}\n".encode(encoding, "backslashreplace"))
 
 
 def _lines(report: Report) -> Iterator[str]:

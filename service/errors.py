@@ -30,12 +30,13 @@ class ModelConfigError(RankletError, ValueError):
 class AddressError(RankletError, OSError):
     """The address to listen on cannot be had."""
 
-    def __init__(self, host: str, port: int, *, reason: str) -> None:
+    def __init__(self, host: str, port: int, *, reason: str, is_in_use: bool = False) -> None:
         """Name the address and the ``reason`` that the operating system gives."""
         super().__init__(
             f"cannot listen on {host}:{port}: {reason}; choose another address with --host and "
             "--port, or stop what uses it"
         )
+        self.is_in_use = is_in_use
 
 
 class UnauthorizedError(RankletError):

@@ -1,4 +1,4 @@
-"""Model configuration in LocalAI's YAML: one model a document, one or more documents a file.
+"""Model configuration in LocalAI's YAML: a document is a model or a list of them.
 
     name: jina-reranker-v1-base-en
     backend: rerankers
@@ -106,7 +106,12 @@ def _files(path: Path, problems: list[str]) -> list[Path]:
     try:
         if not path.is_dir():
             return [path]
-        files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
+        files = sorted(
+            file
+            for file in path.iterdir()
+            # Editors and file managers leave hidden files of the same ending.
+            if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
+        )
     except OSError as error:
         problems.append(_problem(path, error))
         return []
@@ -122,7 +127,7 @@ def _read_file(file: Path, problems: list[str]) -> list[ConfiguredModel]:
     except _READ_ERRORS as error:
         problems.append(_problem(file, error))
         return []
-    described = [node for node in nodes if node.tag != NULL]
+    described = [model for node in nodes for model in _models_of(node) if model.tag != NULL]
     if not described:
         problems.append(f"{file} describes no model")
     models: list[ConfiguredModel] = []
@@ -133,6 +138,11 @@ def _read_file(file: Path, problems: list[str]) -> list[ConfiguredModel]:
         if config is not None:
             models.append(ConfiguredModel(config, file, line_of(node)))
     return models
+
+
+def _models_of(document: yaml.Node) -> list[yaml.Node]:
+    """Give the models of a document: it is one, or a list of them."""
+    return document.value if isinstance(document, yaml.SequenceNode) else [document]
 
 
 def _problem(file: Path, error: Exception) -> str:

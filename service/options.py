@@ -1,32 +1,28 @@
 """Options: each setting is a flag of ``ranklet serve`` and a ``RANKLET_*`` variable."""
 
-import math
+import difflib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from .errors import SettingsError
+from .option_values import at_least, comma_list, one_of, origins, size
 from .settings import MAX_WORKERS, Settings
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LOG_FORMATS = ("plain", "json")
-_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s,]+")
 _MAX_PORT = 65_535
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kmg]i?)?b?)", re.IGNORECASE | re.ASCII)
-_UNITS = {
-    prefix + suffix: factor
-    for prefix, factor in {
-        "": 1,
-        **{letter: 1000 ** (power + 1) for power, letter in enumerate("KMG")},
-        **{f"{letter}I": 1024 ** (power + 1) for power, letter in enumerate("KMG")},
-    }.items()
-    for suffix in ("", "B")
-}
-"""Bytes in a unit, in capitals: K and KB are 1000, KI and KIB 1024."""
+_PREFIX = "RANKLET_"
+
+_OTHER_VARIABLES = {"RANKLET_DATA"}
+"""What is no option of the server: where recipes and tests find their collections."""
+
+_MISSPELT = 0.7
+"""From this similarity on, of 1, a variable is taken for an option's that was meant. API_KEY has
+0.93, SERVICE_HOST, which Kubernetes sets for a service, 0.5 with HOST."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,56 +42,7 @@ class Option:
     @property
     def variable(self) -> str:
         """The environment variable."""
-        return "RANKLET_" + self.flag.removeprefix("--").replace("-", "_").upper()
-
-
-def _at_least(lowest: int, highest: int | None = None) -> Callable[[str], int]:
-    expected = f"a whole number from {lowest}" + (f" to {highest}" if highest else " up")
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError(expected) from None
-        if value < lowest or (highest is not None and value > highest):
-            raise ValueError(expected)
-        return value
-
-    return parse
-
-
-def _size(text: str) -> int:
-    found = _SIZE.fullmatch(text.strip())
-    size = float(found[1]) * _UNITS[found[2].upper()] if found else 0
-    if not 1 <= size < math.inf:
-        message = "a number of bytes, as 512MiB, 2GB or 536870912"
-        raise ValueError(message)
-    return int(size)
-
-
-def _one_of(words: Sequence[str]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in words:
-            raise ValueError("one of " + ", ".join(words))
-        return text.lower()
-
-    return parse
-
-
-def _comma_list(text: str) -> tuple[str, ...]:
-    parts = tuple(part for part in map(str.strip, text.split(",")) if part)
-    if not parts:
-        message = "at least one entry beside commas"
-        raise ValueError(message)
-    return parts
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    origins = _comma_list(text)
-    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
-        message = "* or origins without a path, as https://a.example,http://localhost:3000"
-        raise ValueError(message)
-    return origins
+        return _PREFIX + self.flag.removeprefix("--").replace("-", "_").upper()
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -110,9 +57,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("config", "--config", "FILE|DIR", "model configuration in LocalAI's YAML", Path),
     Option("models_dir", "--models-dir", "DIR", "where configured models have their bundles", Path),
     Option("host", "--host", "HOST", "address to listen on", str),
-    Option(
-        "port", "--port", "PORT", "port to listen on, 0 for a free one", _at_least(0, _MAX_PORT)
-    ),
+    Option("port", "--port", "PORT", "port to listen on, 0 for a free one", at_least(0, _MAX_PORT)),
     Option(
         "variant",
         "--variant",
@@ -125,58 +70,58 @@ OPTIONS: tuple[Option, ...] = (
         "--workers",
         "N",
         "pairs scored at the same time; unless set, one a core",
-        _at_least(1, MAX_WORKERS),
+        at_least(1, MAX_WORKERS),
     ),
-    Option("max_documents", "--max-documents", "N", "documents in a request", _at_least(1)),
+    Option("max_documents", "--max-documents", "N", "documents in a request", at_least(1)),
     Option(
         "max_document_chars",
         "--max-document-chars",
         "N",
         "characters in a query or a document",
-        _at_least(1),
+        at_least(1),
     ),
     Option(
         "max_request_chars",
         "--max-request-chars",
         "N",
         "characters in a query and its documents together",
-        _at_least(1),
+        at_least(1),
     ),
-    Option("max_body_bytes", "--max-body-bytes", "N", "bytes of a request's body", _at_least(1)),
+    Option("max_body_bytes", "--max-body-bytes", "N", "bytes of a request's body", at_least(1)),
     Option(
         "max_queued_pairs",
         "--max-queued-pairs",
         "N",
         "pairs of all requests that may wait",
-        _at_least(1),
+        at_least(1),
     ),
     Option(
         "max_model_bytes",
         "--max-model-bytes",
         "SIZE",
         "memory of all loaded models together, as 512MiB",
-        _size,
+        size,
     ),
     Option(
         "max_queued_chars",
         "--max-queued-chars",
         "N",
         "characters of all requests that may wait",
-        _at_least(1),
+        at_least(1),
     ),
     Option(
         "score_cache_entries",
         "--score-cache",
         "N",
         "scores to keep for pairs that come again, 0 for none",
-        _at_least(0),
+        at_least(0),
     ),
     Option(
         "api_keys",
         "--api-keys",
         "KEYS",
         "API keys that may call, comma between",
-        _comma_list,
+        comma_list,
         is_secret=True,
     ),
     Option("api_keys_file", "--api-keys-file", "FILE", "API keys that may call, one a line", Path),
@@ -185,12 +130,10 @@ OPTIONS: tuple[Option, ...] = (
         "--cors-origins",
         "LIST",
         "origins whose pages may call, comma between, or *",
-        _origins,
+        origins,
     ),
-    Option("log_level", "--log-level", "LEVEL", ", ".join(_LOG_LEVELS), _one_of(_LOG_LEVELS)),
-    Option(
-        "log_format", "--log-format", "FORMAT", " or ".join(_LOG_FORMATS), _one_of(_LOG_FORMATS)
-    ),
+    Option("log_level", "--log-level", "LEVEL", ", ".join(_LOG_LEVELS), one_of(_LOG_LEVELS)),
+    Option("log_format", "--log-format", "FORMAT", " or ".join(_LOG_FORMATS), one_of(_LOG_FORMATS)),
 )
 
 
@@ -215,12 +158,35 @@ def parse_settings(flags: Mapping[str, object], environment: Mapping[str, str]) 
                 problems.append(f"{source} is {os.pathsep.join(texts)!r}, expected {error}")
             else:
                 values[option.field] = tuple(parsed) if option.is_repeatable else parsed[0]
+    problems += _misspelt(environment)
     # The loop above gives each field the type that its parser returns.
     settings = Settings(**cast("dict[str, Any]", values))
     problems += _contradictions(settings)
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def stray_variables(environment: Mapping[str, str]) -> list[str]:
+    """Give the names of set ``RANKLET_*`` variables that are none of the options', sorted."""
+    known = {option.variable for option in OPTIONS} | _OTHER_VARIABLES
+    return sorted(
+        name
+        for name, value in environment.items()
+        if value and name.startswith(_PREFIX) and name not in known
+    )
+
+
+def _misspelt(environment: Mapping[str, str]) -> list[str]:
+    """Find variables that are nearly an option's: whoever set them counts on what they say."""
+    known = [option.variable.removeprefix(_PREFIX) for option in OPTIONS]
+    return [
+        f"{name} is no setting; did you mean {_PREFIX}{near}?"
+        for name in stray_variables(environment)
+        for near in difflib.get_close_matches(
+            name.removeprefix(_PREFIX), known, n=1, cutoff=_MISSPELT
+        )
+    ]
 
 
 def _given(

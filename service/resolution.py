@@ -5,12 +5,16 @@ by its substrings: ``jina`` anywhere in it means a remote API, ``t5`` another fa
 decides first and names are compared whole.
 """
 
+import os
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ranklet.runtime.manifest import MANIFEST_NAME
+from ranklet.runtime.errors import BundleError
+from ranklet.runtime.manifest import MANIFEST_NAME, read_manifest
 
 from .model_config import ConfiguredModel
 
@@ -34,7 +38,10 @@ _FLASHRANK_PREFIX = "flashrank:"
 _ALIASES = {"cross-encoder", "flashrank"}
 """Names that LocalAI's users write for a family; ``type`` says which, where both are given."""
 
-_HUB_ID_PARTS = 2
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+
+_OUR_FOLDER = "models/"
+"""Nobody of that name is on the hub; whoever writes it means a folder, as a checkout has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +57,19 @@ class ModelSource:
 
     @property
     def install_command(self) -> str:
-        """The command that builds the bundle."""
-        return shlex.join(["ranklet", "export", self.checkpoint, "--output", str(self.bundle)])
+        """The command that builds the bundle, typed where the server runs."""
+        return self._export_to(str(self.bundle))
+
+    @property
+    def installation(self) -> str:
+        """What the operator can do, whatever the current folder is."""
+        output = os.path.abspath(self.bundle)  # noqa: PTH100 - Path's own follows links
+        where = ", in a checkout of ranklet" if self.checkpoint == _SHIPPED_CHECKPOINT else ""
+        unpack = shlex.join(["ranklet", "bundle", "install", "FILE", "--output", output])
+        return f"build it with `{self._export_to(output)}`{where}, or unpack one with `{unpack}`"
+
+    def _export_to(self, output: str) -> str:
+        return shlex.join(["ranklet", "export", self.checkpoint, "--output", output])
 
 
 class UnresolvableError(Exception):
@@ -129,9 +147,19 @@ def _in_folder(name: str, places: list[Path], models_dir: Path) -> ModelSource |
 
 
 def _is_hub_id(name: str) -> bool:
-    parts = name.split("/")
-    return len(parts) == _HUB_ID_PARTS and all(parts) and parts[0][0] not in ".~"
+    return _HUB_ID.fullmatch(name) is not None and not name.startswith(_OUR_FOLDER)
 
 
 def _from_hub(hub_id: str, models_dir: Path) -> ModelSource:
-    return ModelSource(hub_id, models_dir / hub_id.rpartition("/")[2])
+    """Expect the bundle under the last part; one of another name may have been made of it."""
+    place = models_dir / hub_id.rpartition("/")[2]
+    if not (place / MANIFEST_NAME).exists():
+        place = next(_bundles_of(hub_id, models_dir), place)
+    return ModelSource(hub_id, place)
+
+
+def _bundles_of(hub_id: str, models_dir: Path) -> Iterator[Path]:
+    for path in sorted(models_dir.glob(f"*/{MANIFEST_NAME}")):
+        with suppress(BundleError):  # what is damaged is nobody's who does not name it
+            if read_manifest(path.parent).source.checkpoint == hub_id:
+                yield path.parent

@@ -5,6 +5,9 @@ a second earlier and runs inside our process, where it ends as we like: see
 ``benchmarks/asgi_servers.py`` and its results.
 """
 
+import asyncio
+import errno
+import logging
 import signal
 import socket
 import sys
@@ -13,6 +16,7 @@ from types import FrameType
 import uvicorn
 from litestar import Litestar
 
+from .announcement import announce_stop
 from .errors import AddressError
 from .protocol import Protocol
 from .settings import Settings
@@ -46,7 +50,10 @@ def bind(settings: Settings) -> socket.socket:
             raise
     except OSError as error:
         reason = error.strerror or str(error)
-        raise AddressError(settings.host, settings.port, reason=reason) from error
+        is_in_use = error.errno == errno.EADDRINUSE
+        raise AddressError(
+            settings.host, settings.port, reason=reason, is_in_use=is_in_use
+        ) from error
     except UnicodeError as error:  # of IDNA, for a label that is empty or too long
         reason = "that is not the name of a host"
         raise AddressError(settings.host, settings.port, reason=reason) from error
@@ -78,7 +85,7 @@ class Server:
             http=Protocol,
             ws="none",
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
 
     def run(self, listener: socket.socket) -> None:
         """Serve until SIGTERM or SIGINT; requests in flight are finished."""
@@ -90,6 +97,23 @@ class Server:
     def stop(self) -> None:
         """Stop as if a signal had come."""
         self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """Tells what it waits for when a signal ends it."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at the first signal, at once at the second."""
+        if not self.should_exit:
+            # Not here: what writes to the log may be what the signal interrupted.
+            loop = asyncio.get_running_loop()
+            tasks = self.server_state.tasks
+            name = signal.Signals(sig).name
+            loop.call_soon_threadsafe(lambda: announce_stop(name, len(tasks)))
+        else:
+            # The loop ends as it is. What it cancels would tell that as an error, with tracebacks.
+            logging.getLogger("uvicorn.error").disabled = True
+        super().handle_exit(sig, frame)
 
 
 def _exit(_number: int, _frame: FrameType | None) -> None:

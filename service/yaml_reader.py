@@ -1,6 +1,7 @@
 """From YAML nodes to structs: every problem with its file and line, every unknown key by name."""
 
 import difflib
+import re
 import reprlib
 import types
 from collections.abc import Iterator
@@ -19,6 +20,22 @@ _SHORTENED = reprlib.Repr()
 _SHORTENED.maxlevel = 2  # anchors make megabytes of a few lines, most of all by nesting
 
 _TEXTS = {list[str], tuple[str, ...]}
+
+_WORDS = {bool: "true or false", int: "a whole number", str: "text that is not empty"}
+_LIST = "a list of texts that are not empty, as [a, b]"
+
+_BOUND = re.compile(r"(?<=`int` )[<>]= \d+")
+"""In what msgspec says of a number that is too small or too large."""
+
+_MERGE_KEY = "<<"
+
+_OF_LOCALAI = frozenset(
+    "context_size debug download_files embeddings f16 files gpu_layers icon license low_vram mmap "
+    "mmlock numa options parameters.batch parameters.max_tokens parameters.seed "
+    "parameters.temperature parameters.top_k parameters.top_p rerank reranking tags template "
+    "threads urls usage".split()
+)
+"""Keys that models have there for other backends, or for its gallery."""
 
 _CONVERSION_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError)
 """What PyYAML raises, more by chance than by design, for a value that is not what its tag says."""
@@ -75,7 +92,7 @@ class NodeReader:
             value: object = msgspec.convert(loaded, type=limited)
         except msgspec.ValidationError as error:
             found = _SHORTENED.repr(loaded)
-            self._report(node, f"{path}: {_expectation(kind) or error}, not {found}")
+            self._report(node, f"{path}: expected {_expectation(kind, error)}, not {found}")
             return None
         return value
 
@@ -108,8 +125,14 @@ def _joined(path: str, key: str) -> str:
 
 
 def _unknown(path: str, key: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)
-    return f"unknown key {path!r}; did you mean {nearest[0]!r}? Known: {', '.join(known)}"
+    if path in _OF_LOCALAI:
+        instead = "; `workers` says how many pairs are scored at once" if key == "threads" else ""
+        return f"the key {path!r} of LocalAI does nothing here, remove it{instead}"
+    if key == _MERGE_KEY:
+        return "merge keys (<<) are not read: write the keys out"
+    nearest = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return f"unknown key {path!r}; {hint}Known: {', '.join(known)}"
 
 
 def _options(kind: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any annotation
@@ -126,6 +149,11 @@ def _takes_text(kind: Any) -> bool:  # noqa: ANN401 - any annotation
     return str in _options(kind) or bool(_choices(kind))
 
 
-def _expectation(kind: Any) -> str:  # noqa: ANN401 - any annotation
+def _expectation(kind: Any, error: msgspec.ValidationError) -> str:  # noqa: ANN401 - any annotation
+    """Say in words what a key takes."""
     choices = _choices(kind)
-    return f"expected {' or '.join(repr(choice) for choice in choices)}" if choices else ""
+    if choices:
+        return " or ".join(repr(choice) for choice in choices)
+    bound = _BOUND.search(str(error))
+    words = next((words for known, words in _WORDS.items() if known in _options(kind)), _LIST)
+    return f"{words} {bound[0]}" if bound else words

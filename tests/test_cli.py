@@ -112,6 +112,19 @@ class TestScore:
         assert (result.returncode, result.stderr) == (0, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is Linux' /dev/full")
+@pytest.mark.parametrize("words", [["inspect"], ["inspect", "--json"]])
+def test_output_that_cannot_be_written_is_an_error(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "ranklet.cli", *words, str(TINY)]
+        result = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert result.returncode == 2
+    assert "No space left" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 class TestInspect:
     def test_tells_what_the_bundle_holds(self) -> None:
         result = ranklet("inspect", TINY)

@@ -51,10 +51,12 @@ def test_bundle_takes_its_place(
     with work_folder(output) as work:
         fill(work, tiny_bundle)
         (work.bundle / "fp32.onnx").chmod(0o600)
+        work.bundle.chmod(0o700)
         place(work, output, manifest)
     assert list(output.parent.iterdir()) == [output]
     check_all_files(output, read_manifest(output))
     assert (output / "fp32.onnx").stat().st_mode & 0o777 == 0o644
+    assert output.stat().st_mode & 0o777 == 0o755
 
 
 def test_failure_leaves_nothing_not_even_folders(tmp_path: Path) -> None:

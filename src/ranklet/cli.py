@@ -5,14 +5,14 @@ Each command lives in the package that does its work and is imported only when i
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Protocol, cast
 
 from ranklet import __version__
-from ranklet.runtime.command_line import add_command
+from ranklet.runtime.command_line import add_command, discard_stdout, flush_stdout
 from ranklet.runtime.errors import RankletError
 
 _DESCRIPTION = """\
@@ -58,6 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, what the command gives, 2 for an error that it names, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, TextIOWrapper):  # which may be of an encoding that lacks letters
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        discard_stdout()  # whose reader, as ``| head``, has left
+        return 0
+
+
+def _run(words: list[str]) -> int:
     parser, command = _parser(words)
     arguments, unknown = parser.parse_known_args(words)
     if unknown:  # with the usage of the command, where argparse would show that of `ranklet`
@@ -66,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        return command.run(arguments)
+        status = command.run(arguments)
+        flush_stdout()
     except RankletError as error:
         if arguments.debug:
             raise
@@ -76,12 +89,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         return _tell_missing_package(arguments.command, error)
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
-        # The reader of a pipe, as ``| head``, has left. Python would complain at exit otherwise.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
+    except OSError as error:
+        if arguments.debug:
+            raise
+        print(f"ranklet: error: {error}", file=sys.stderr)
+        return 2
+    return status
 
 
 def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, _Command | None]:

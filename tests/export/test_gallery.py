@@ -99,7 +99,7 @@ def test_a_folder_of_a_models_name_is_not_installed_for_it(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    (tmp_path / find_entry("ms-marco-minilm-l-6").source).mkdir(parents=True)
+    (tmp_path / find_entry("ms-marco-minilm-l-6")[1].source).mkdir(parents=True)
     assert main(["models", "install", "ms-marco-minilm-l-6", "--output", "bundle"]) == 2
     assert "cannot download cross-encoder/ms-marco-MiniLM-L6-v2" in capsys.readouterr().err
 
@@ -127,6 +127,13 @@ def test_accepted_licence_lets_the_download_begin(run_ranklet: Run, tmp_path: Pa
 )
 def test_licences_that_restrict_use(licence: str | None, is_restricted: bool) -> None:
     assert restricts_use(licence) is is_restricted
+
+
+def test_a_model_is_found_by_what_it_is_made_of() -> None:
+    for word in ("cross-encoder/ms-marco-MiniLM-L6-v2", "MS-MARCO-minilm-l-6"):
+        name, entry = find_entry(word)
+        assert name == "ms-marco-minilm-l-6"
+        assert entry.source == "cross-encoder/ms-marco-MiniLM-L6-v2"
 
 
 def test_unknown_name_far_from_all() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,19 @@ def test_everything_that_is_wrong_is_told_at_once(copy: Path, tmp_path: Path) ->
     assert working == {"nowhere": False, str(copy): True}
 
 
+def test_an_address_that_cannot_be_had(copy: Path, tmp_path: Path) -> None:
+    [problem] = report("--model", copy, "--host", "192.0.2.1", cwd=tmp_path)["problems"]
+    assert problem.startswith("cannot listen on 192.0.2.1:8080")
+    with socket.create_server(("127.0.0.1", 0)) as running:
+        words = ("--model", copy, "--port", str(running.getsockname()[1]))
+        assert not report(*words, cwd=tmp_path)["problems"]
+
+
+def test_variables_without_a_meaning(copy: Path, tmp_path: Path) -> None:
+    advice = report("--model", copy, cwd=tmp_path, RANKLET_THREADS="4")["advice"]
+    assert "RANKLET_THREADS is set, but is no setting" in advice
+
+
 def test_keys_that_cannot_be_read(copy: Path, tmp_path: Path) -> None:
     [problem] = report("--model", copy, "--api-keys-file", "keys.txt", cwd=tmp_path)["problems"]
     assert problem.startswith("--api-keys-file is 'keys.txt', which cannot be read")
@@ -125,8 +139,8 @@ def test_a_model_that_is_not_installed(tiny_bundle: Path, tmp_path: Path) -> Non
     )
     found = report("--config", config, cwd=tmp_path)
     [problem] = found["problems"]
-    assert problem.startswith("model 'small': there is no bundle at models/built/small; install it")
-    assert "ranklet export org/small --output models/built/small" in problem
+    assert problem.startswith("model 'small': there is no bundle at models/built/small; build it")
+    assert f"ranklet export org/small --output {tmp_path}/models/built/small" in problem
     assert found["names"] == {"tiny": str(tiny_bundle)}
 
 
@@ -154,6 +168,9 @@ def test_an_address_of_this_machine_alone_is_none(copy: Path, tmp_path: Path, ho
 def test_a_folder_of_models_that_cannot_be_read(tmp_path: Path) -> None:
     [problem] = report("--models-dir", "a" * 5000, cwd=tmp_path)["problems"]
     assert problem.startswith("--models-dir is 'aaa")
+    (tmp_path / "file").touch()
+    [problem] = report("--models-dir", tmp_path / "file", cwd=tmp_path)["problems"]
+    assert problem.endswith("which cannot be read: Not a directory")
 
 
 def test_a_link_to_itself_is_a_problem(copy: Path, tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Model configuration in LocalAI's YAML, and what the names in it lead to."""
 
+import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ranklet.runtime.errors import BundleError, BundleFileMissingError
-from ranklet.runtime.manifest import read_manifest
+from ranklet.runtime.manifest import read_manifest, write_manifest
 from ranklet.service.catalog import build_catalog
 from ranklet.service.errors import ModelConfigError, ModelNotInstalledError
 from ranklet.service.model_config import ConfiguredModel, read_model_configs
@@ -224,18 +226,25 @@ def test_all_problems_of_all_files_with_their_lines(tmp_path: Path) -> None:
     assert "6.txt" not in text
 
 
+LIST = "a list of texts that are not empty, as [a, b]"
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("workers: 0", "workers: Expected `int` >= 1"),
-        ("workers: 1025", "workers: Expected `int` <= 1024"),
-        ("workers: many", "workers: Expected `int | null`"),
-        ("max_length: 15", "max_length: Expected `int` >= 16"),
-        ("preload: maybe", "preload: Expected `bool | null`"),
+        ("workers: 0", "workers: expected a whole number >= 1, not 0"),
+        ("workers: 1025", "workers: expected a whole number <= 1024, not 1025"),
+        ("workers: many", "workers: expected a whole number, not 'many'"),
+        ("max_length: 15", "max_length: expected a whole number >= 16, not 15"),
+        ("preload: maybe", "preload: expected true or false, not 'maybe'"),
         ("long_documents: split", "expected 'truncate' or 'chunk', not 'split'"),
         ("score: logit", "expected 'sigmoid' or 'raw', not 'logit'"),
-        ("aliases: many", "aliases: Expected `array`"),
-        ('aliases: ["b", ""]', "aliases: Expected `str` of length >= 1"),
+        ("aliases: many", f"aliases: expected {LIST}, not 'many'"),
+        ('aliases: ["b", ""]', f"aliases: expected {LIST}, not ['b', '']"),
+        ("f16: true", "the key 'f16' of LocalAI does nothing here, remove it"),
+        ("threads: 4", "remove it; `workers` says how many pairs"),
+        ("zzz: 1", "unknown key 'zzz'; Known: name, backend"),
+        ("<<: {a: b}", "merge keys (<<) are not read"),
         ("aliases: [*]", 'write "*" in quotes'),
         ("max_lenght: 9", "did you mean 'max_length'?"),
         ("preload: 2001-99-99", "preload: not a valid timestamp"),
@@ -257,7 +266,7 @@ def test_wrong_options(tmp_path: Path, line: str, problem: str) -> None:
 def test_a_model_has_a_name(tmp_path: Path) -> None:
     text = 'name: ""\nbackend: rerankers\nparameters: {model: cross-encoder}\n'
     [found] = problems_of(write(tmp_path, text))
-    assert "model.yaml:1: name: Expected `str` of length >= 1, not ''" in found
+    assert "model.yaml:1: name: expected text that is not empty, not ''" in found
 
 
 def test_what_anchors_multiply_is_not_quoted_in_full(tmp_path: Path) -> None:
@@ -266,7 +275,7 @@ def test_what_anchors_multiply_is_not_quoted_in_full(tmp_path: Path) -> None:
         nested = f"&x{depth} [{nested}, {', '.join([f'*x{depth - 1}'] * 5)}]"
     text = f"name: a\nbackend: rerankers\nparameters: {{model: a}}\npreload: {nested}\n"
     [found] = problems_of(write(tmp_path, text))
-    assert "preload: Expected `bool | null`, got `array`, not [[" in found
+    assert "preload: expected true or false, not [[" in found
     assert len(found) < 1_000
 
 
@@ -323,6 +332,45 @@ def test_two_checkpoints_with_one_folder_for_their_bundles_are_a_problem(tmp_pat
     [problem] = caught.value.problems
     assert "'a' and 'b'" in problem
     assert "org/tiny and other/tiny" in problem
+
+
+def test_files_as_localai_reads_them(tmp_path: Path) -> None:
+    text = "name: {}\nbackend: rerankers\nparameters: {{model: cross-encoder}}\n"
+    write(tmp_path, text.format("a"), "A.YAML")
+    flow = "{{name: {}, backend: rerankers, parameters: {{model: cross-encoder}}}}"
+    write(tmp_path, f"- {flow.format('b')}\n- {flow.format('c')}\n", "b.yml")
+    (tmp_path / "._a.yaml").write_bytes(b"\x00\x05\x16\x07\xff")  # as macOS leaves it
+    models, problems = read_model_configs(tmp_path)
+    assert not problems
+    assert [(model.config.name, model.line) for model in models] == [("a", 1), ("b", 1), ("c", 2)]
+
+
+def test_a_bundle_of_another_name_is_found_by_what_it_was_made_of(
+    tmp_path: Path, tiny_bundle: Path
+) -> None:
+    models_dir = tmp_path / "models"
+    bundle = Path(shutil.copytree(tiny_bundle, models_dir / "short-name"))
+    manifest = read_manifest(bundle)
+    source = msgspec.structs.replace(manifest.source, checkpoint="org/Long-Name")
+    write_manifest(bundle, msgspec.structs.replace(manifest, source=source))
+    (models_dir / "damaged").mkdir()
+    (models_dir / "damaged" / "manifest.json").write_text("{")
+    file = write(tmp_path, "name: x\nbackend: rerankers\nparameters: {model: org/Long-Name}\n")
+    assert resolve(read_one(file), models_dir) == ModelSource("org/Long-Name", bundle)
+
+
+@pytest.mark.parametrize("name", ["org/..", "models/nothere", "My Models/x", "org/.git"])
+def test_what_looks_like_a_folder_is_no_hub_id(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path, f"name: x\nbackend: rerankers\nparameters: {{model: {name}}}\n")
+    with pytest.raises(UnresolvableError, match="nor a folder"):
+        resolve(read_one(file), MODELS)
+
+
+def test_what_to_do_is_told_for_any_folder(tmp_path: Path) -> None:
+    text = "name: x\nbackend: rerankers\nparameters: {model: cross-encoder}\n"
+    found = resolve(read_one(write(tmp_path, text)), Path("here")).installation
+    assert f"--output {Path.cwd()}/here/ranklet-mini`, in a checkout" in found
+    assert f"ranklet bundle install FILE --output {Path.cwd()}/here/ranklet-mini" in found
 
 
 def test_a_missing_file_and_an_empty_folder_are_problems(tmp_path: Path) -> None:

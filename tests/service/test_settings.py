@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ranklet.runtime import reranker
 from ranklet.service.command import add_arguments
 from ranklet.service.errors import SettingsError
-from ranklet.service.options import OPTIONS, parse_settings
+from ranklet.service.options import OPTIONS, parse_settings, stray_variables
 from ranklet.service.settings import MAX_WORKERS, Settings
 
 
@@ -52,6 +52,29 @@ def test_variables() -> None:
     assert settings.max_documents == 7
     assert settings.host == "::1"
     assert settings.workers is None
+
+
+def test_variables_that_are_nearly_an_option_are_refused() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse("--model", "a", RANKLET_API_KEY="x", RANKLET_MODELS="b", RANKLET_APIKEYS="c")
+    assert caught.value.problems == (
+        "RANKLET_APIKEYS is no setting; did you mean RANKLET_API_KEYS?",
+        "RANKLET_API_KEY is no setting; did you mean RANKLET_API_KEYS?",
+        "RANKLET_MODELS is no setting; did you mean RANKLET_MODEL?",
+    )
+
+
+def test_what_kubernetes_and_recipes_set_is_taken_for_no_option() -> None:
+    variables = {"RANKLET_SERVICE_HOST": "10.0.0.1", "RANKLET_PORT_8080_TCP": "tcp://10.0.0.1:8080"}
+    assert parse("--model", "a", **variables) == Settings(models=(Path("a"),))
+    strays = stray_variables({**variables, "RANKLET_DATA": "x", "RANKLET_THREADS": "4"})
+    assert strays == ["RANKLET_PORT_8080_TCP", "RANKLET_SERVICE_HOST", "RANKLET_THREADS"]
+
+
+@pytest.mark.parametrize("text", ["1_000", "\u0663", "+5", "1e3", "9" * 30])
+def test_numbers_are_plain_digits(text: str) -> None:
+    with pytest.raises(SettingsError, match="a whole number"):
+        parse("--model", "a", "--max-documents", text)
 
 
 def test_flags_win_over_variables() -> None:
