@@ -15,6 +15,7 @@ import onnxruntime as ort
 import tokenizers
 
 from ranklet import __version__
+from ranklet.runtime.placement import expanded
 from ranklet.runtime.processor import detect_processor, usable_cores
 
 from .bundles import BundleVariant
@@ -84,14 +85,21 @@ class ScoreCache:
             raise CacheError(self.path, error) from error
 
     def forget(self) -> None:
-        """Remove what is known."""
-        self.path.unlink(missing_ok=True)
+        """Remove what is known.
+
+        Raises:
+            CacheError: the file cannot be removed.
+        """
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise CacheError(self.path, error) from error
 
 
 def default_cache_folder() -> Path:
     """Where scores are kept unless the caller says otherwise."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ranklet" / "evaluation"
+    base = os.environ.get("XDG_CACHE_HOME") or expanded("~/.cache")
+    return Path(base) / "ranklet" / "evaluation"
 
 
 def cache_for(

@@ -2,6 +2,7 @@
 
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ranklet.runtime.archive_contents import MAX_FILES
@@ -30,7 +31,7 @@ def unpack(source: str, archive: Path, target: Path) -> None:
                 _require_harmless(source, entry)
             _require_bounded(source, archive, entries)
             content.extractall(target)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
         found = f"{archive.name} is a damaged or unknown kind of zip archive: {error}"
         raise UnsupportedCheckpointError(source, found) from error
 

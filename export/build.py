@@ -198,10 +198,9 @@ def _batch_places(original: Original) -> list[int]:
 
 
 def _session_options(spec: VariantSpec) -> dict[str, str]:
-    """Give those of the variant; without dot products those that keep 8-bit weights exact."""
-    if spec.processors == "int8-dot" and not detect_processor().has_dot_product:
-        return EXACT_PRODUCTS
-    return spec.session_options
+    """Give what sums products exactly: always for AVX2's, for 8-bit weights where it is needed."""
+    needs_it = spec.processors == "int8-dot" and not detect_processor().has_dot_product
+    return EXACT_PRODUCTS if needs_it or spec.processors == "avx2" else {}
 
 
 def _require_parity(job: Job, original: Original, variants: Mapping[str, Variant]) -> None:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from ranklet.runtime.manifest import BundleFile
 
-_CHUNK_BYTES = 1 << 20
-
 
 def describe_file(path: Path) -> BundleFile:
     """Give a file's entry in the manifest."""
@@ -20,8 +18,7 @@ def sha256(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                digest.update(chunk)
+            hashlib.file_digest(stream, lambda: digest)
     return digest.hexdigest()
 
 

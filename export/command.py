@@ -5,15 +5,14 @@ import functools
 import importlib.util
 import math
 import shlex
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import get_args
 
 import msgspec
 
 from ranklet.runtime.bundle import choose_variant
+from ranklet.runtime.command_line import exit_on_sigterm, names
 from ranklet.runtime.errors import VariantError
 from ranklet.runtime.manifest import Manifest
 from ranklet.runtime.processor import detect_processor
@@ -91,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants",
         action="extend",
-        type=_words,
+        type=names,
         metavar="LIST",
         help=f"which graphs to build ({','.join(DEFAULT_VARIANTS)}; fp16 is for CUDA, "
         f"{SOURCE_VARIANT} keeps a ready graph as it is)",
@@ -147,10 +146,6 @@ def _share(text: str) -> float:
     return share
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-
-
 def _pair_count(text: str) -> int:
     if not text.isdecimal() or int(text) < MIN_PAIRS:
         message = f"must be a number of at least {MIN_PAIRS}, not {text}"
@@ -170,8 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .progress import Stages  # noqa: PLC0415
     from .report import print_quality, print_report  # noqa: PLC0415
 
-    # A polite kill shall clean up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _exit)
+    exit_on_sigterm()
     progress = Console(stderr=True)
     report = progress if arguments.json else Console()
     stages = Stages(progress)
@@ -225,7 +219,3 @@ def _shown(folder: Path) -> str:
     """Give the folder as a shell takes it, short where it lies below the current one."""
     here = Path.cwd()
     return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
-
-
-def _exit(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal calls it
-    sys.exit(128 + number)

@@ -42,8 +42,3 @@ def save_graph(
         return (path,)
     data.chmod(path.stat().st_mode)  # onnx lets nobody else read it
     return path, data
-
-
-def graph_inputs(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Give the names of the graph's inputs, in its order."""
-    return tuple(value.name for value in model.graph.input)

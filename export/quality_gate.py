@@ -46,7 +46,8 @@ class QualityGate:
             if not failed or self.job.request.allow_degraded:
                 return measured
             if self.job.request.recipe != AUTO_RECIPE or None in again.values():
-                raise self._error(measured, failed[0], again[failed[0]])
+                stuck = next((name for name in failed if again[name] is None), failed[0])
+                raise self._error(measured, stuck, again[stuck])
             variants = {name: rebuild(name, recipe) for name, recipe in again.items() if recipe}
             manifest = msgspec.structs.replace(measured, variants=measured.variants | variants)
 

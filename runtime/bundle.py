@@ -14,8 +14,6 @@ from .errors import (
 from .manifest import PLAIN_NAME, BundleFile, Manifest, ProcessorFamily, Variant
 from .processor import Processor
 
-_CHUNK_BYTES = 1 << 20
-
 _VARIANT_NAMES: dict[ProcessorFamily, str] = {
     "any": "fp32",
     "int8-dot": "int8",
@@ -62,11 +60,8 @@ def check_file(folder: Path, file: BundleFile) -> Path:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_all_files(folder: Path, manifest: Manifest) -> None:

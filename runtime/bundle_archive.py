@@ -90,19 +90,19 @@ def pack_bundle(
                 target.writestr(_entry(MANIFEST_NAME, len(content)), content, compresslevel=1)
                 for path in paths:
                     _add(target, path)
-            _check(packed)
+            _check(packed, archive)
             place_file(packed, archive)
     except OSError as error:
         raise OutputError(archive, error.strerror or str(error)) from error
     return manifest
 
 
-def _check(packed: Path) -> None:
-    """Read back what was written: a disk may lie, and the device is far away."""
+def _check(packed: Path, archive: Path) -> None:
+    """Read back what was written for ``archive``: a disk may lie, and the device is far away."""
     with open_archive(packed) as source:
         read_archived_manifest(source, packed)
         if (name := source.testzip()) is not None:
-            raise ArchiveError(packed, f"{name} cannot be read back from the disk")
+            raise OutputError(archive, f"{name} cannot be read back from the disk")
 
 
 def install_bundle(

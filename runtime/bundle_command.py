@@ -1,13 +1,10 @@
 """``ranklet bundle``: carry a bundle to the device that serves it, as one file."""
 
 import argparse
-import signal
-import sys
 from pathlib import Path
-from types import FrameType
 
 from .bundle_archive import SUFFIX, install_bundle, pack_bundle
-from .command_line import add_command, names
+from .command_line import add_command, exit_on_sigterm, names
 from .manifest import read_manifest
 from .processor import detect_processor
 
@@ -43,8 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Pack or install; gives the exit status."""
-    # A polite kill shall clean up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _exit)
+    exit_on_sigterm()
     return _pack(arguments) if arguments.action == "pack" else _install(arguments)
 
 
@@ -72,7 +68,3 @@ def _install(arguments: argparse.Namespace) -> int:
     print(f"Runs here: {installed.choice.name}, {installed.choice.reason}.")
     print(f"Serve it with: ranklet serve --model {installed.folder}")
     return 0
-
-
-def _exit(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal calls it
-    sys.exit(128 + number)

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Protocol
 
 
@@ -43,8 +45,17 @@ def add_command(commands: Commands, name: str, summary: str) -> argparse.Argumen
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Give the names in ``text``, which commas separate."""
-    return tuple(name.strip() for name in text.split(","))
+    """Give the names in ``text``, which commas separate, each once."""
+    return tuple(dict.fromkeys(name for name in map(str.strip, text.split(",")) if name))
+
+
+def exit_on_sigterm() -> None:
+    """Let a polite kill clean up as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _exit)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal calls it
+    sys.exit(128 + number)
 
 
 def add_variants(parser: argparse.ArgumentParser, summary: str) -> None:

@@ -24,7 +24,8 @@ def control_groups(root: Path, membership: Path, controller: str) -> list[Path]:
     except OSError:  # macOS has no control groups
         lines = []
     for line in lines:
-        _, controllers, group = line.split(":", 2)
+        _, _, named = line.partition(":")
+        controllers, _, group = named.partition(":")
         groups |= {name: group for name in controllers.split(",") if name in groups}
     folders: list[Path] = []
     for name, group in groups.items():

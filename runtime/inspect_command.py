@@ -108,7 +108,7 @@ def _limits(verification: Verification) -> str:
         f"Differences to the original model over {verification.pairs} verification pairs, in "
         f"standard deviations\nof its logits ({verification.logit_std:.3f}); limits: "
         f"{verification.max_difference_fp32:g} for fp32, "
-        f"Kendall's tau of {verification.min_kendall_tau:g} for quantized variants."
+        f"Kendall's tau of {verification.min_kendall_tau:g} for int8."
     )
 
 

@@ -98,7 +98,7 @@ class Verification(msgspec.Struct, frozen=True):
     max_difference_fp32: float
     """The limit for fp32 variants."""
     min_kendall_tau: float
-    """The limit for quantized variants."""
+    """The limit for int8 variants."""
 
 
 class Prompt(msgspec.Struct, frozen=True):

@@ -110,6 +110,7 @@ def _quota(group: Path) -> float | None:
             period = (group / "cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
-    if limit in {"max", "-1"}:
+    try:
+        return int(limit) / int(period) if limit not in {"max", "-1"} else None
+    except (ValueError, ZeroDivisionError):  # nothing that a kernel writes
         return None
-    return int(limit) / int(period)

@@ -170,7 +170,7 @@ class CpuScorer(GraphScorer):
     ) -> list[list[EncodedPair]]:
         """Encode one document after another: the workers are enough to keep all cores busy."""
         return [
-            self.encoder.encode_windows(query, document, max_windows=max_windows)
+            self.encoder.encode_documents(query, [document], max_windows=max_windows)[0]
             for document in documents
         ]
 

@@ -26,6 +26,9 @@ _PATIENCE_SECONDS = 30.0
 _SLOWEST_BYTES_PER_SECOND = 10_000
 """A body that comes as fast as this is read to its end: a telephone in a bad place does better."""
 
+_MAX_DIGITS = 20
+"""Of a size; more of them than any limit has."""
+
 _DRAIN_SECONDS = 2.0
 
 
@@ -63,8 +66,10 @@ class Arrivals:
 
     def _refuse_announced(self, request: Request[Any, Any, Any]) -> None:
         announced = request.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > self._limit:
-            raise _too_large(int(announced), self._limit)
+        # Not every server refuses digits without end, which `int` does.
+        found = int(announced[:_MAX_DIGITS]) if announced.isascii() and announced.isdigit() else 0
+        if found > self._limit:
+            raise _too_large(found, self._limit)
 
     async def _collect(self, body: "_Body") -> bytes:
         chunks: list[bytes] = []

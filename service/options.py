@@ -161,7 +161,8 @@ def parse_settings(flags: Mapping[str, object], environment: Mapping[str, str]) 
     problems += _misspelt(environment)
     # The loop above gives each field the type that its parser returns.
     settings = Settings(**cast("dict[str, Any]", values))
-    problems += _contradictions(settings)
+    if not settings.models and settings.config is None:
+        problems.append("there is no model: name one with --model DIR or --config FILE|DIR")
     if problems:
         raise SettingsError(problems)
     return settings
@@ -201,10 +202,3 @@ def _given(
         return []
     texts = variable.split(os.pathsep) if option.is_repeatable else [variable]
     return [(option.variable, [text for text in texts if text])]
-
-
-def _contradictions(settings: Settings) -> list[str]:
-    problems: list[str] = []
-    if not settings.models and settings.config is None:
-        problems.append("there is no model: name one with --model DIR or --config FILE|DIR")
-    return problems

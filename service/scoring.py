@@ -37,15 +37,6 @@ def check_size(request: RerankRequest, settings: Settings, *, documents_field: s
         TooLargeError: names the limit and how to raise it.
     """
     query_field, documents_field = request.fields or ("query", documents_field)
-    documents = len(request.documents)
-    if documents > settings.max_documents:
-        raise TooLargeError(
-            what="documents",
-            found=documents,
-            limit=settings.max_documents,
-            setting="RANKLET_MAX_DOCUMENTS",
-            field=documents_field,
-        )
     total = 0
     queries = [request.query] if isinstance(request.query, str) else request.query
     for field, texts in ((query_field, queries), (documents_field, request.documents)):

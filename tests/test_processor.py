@@ -44,6 +44,8 @@ def test_this_machine_is_described() -> None:
     [
         ({"cpu.max": "150000 100000\n"}, 1.5),
         ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.max": "100000 0\n"}, None),
+        ({"cpu.max": "many 100000\n"}, None),
         ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4.0),
         ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
         ({}, None),
@@ -63,6 +65,7 @@ def test_the_control_groups_quota(
     ("membership", "files", "quota"),
     [
         ("0::/a/b\n", {"a/b/cpu.max": "150000 100000\n"}, 1.5),
+        ("\nodd\n0::/a/b\n", {"a/b/cpu.max": "150000 100000\n"}, 1.5),
         ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "300000 100000\n"}, 3.0),
         ("0::/a/b\n", {"a/b/cpu.max": "150000 100000\n", "a/cpu.max": "50000 100000\n"}, 0.5),
         ("0::/a/b\n", {"c/cpu.max": "150000 100000\n"}, None),

@@ -140,8 +140,12 @@ def test_archive_that_would_fill_the_disk(tmp_path: Path) -> None:
 
 def test_damaged_archive(flashrank_folder: Path, tmp_path: Path) -> None:
     archive = Path(shutil.make_archive(str(tmp_path / "mine"), "zip", flashrank_folder))
-    archive.write_bytes(archive.read_bytes()[:-100])
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[:-100])
     assert "mine.zip is a damaged or unknown kind of zip archive" in refusal(archive, tmp_path)
+    for place in range(200, 1000, 100):  # in what is packed
+        archive.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        assert "mine.zip is a damaged or unknown kind of zip archive" in refusal(archive, tmp_path)
 
 
 def test_archive_without_a_model(tmp_path: Path) -> None:

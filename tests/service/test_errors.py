@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import http.client
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -339,21 +338,6 @@ def test_a_full_queue_is_429(post: Post) -> None:
         error = check_error(response, 429, "queue_full")
         assert 1 <= int(response.headers["retry-after"]) <= 60
         assert "1,000" in error["message"]
-
-
-def test_a_client_that_leaves_frees_its_places(
-    tiny_client: httpx.Client, post: Post, eventually: Callable[[Callable[[], bool]], None]
-) -> None:
-    full = {"query": "a", "documents": ["b"] * 1000, "return_documents": False}
-    documents = [f"{n} " + "skin care " * 90 for n in range(1000)]
-    body = json.dumps({"query": "skin", "documents": documents})
-    for _ in range(20):
-        connection = http.client.HTTPConnection(
-            tiny_client.base_url.host, tiny_client.base_url.port
-        )
-        connection.request("POST", "/v1/rerank", body)
-        connection.close()
-    eventually(lambda: post(full).status_code == 200)
 
 
 def test_readiness_is_503_until_models_are_loaded(tiny_bundle: Path) -> None:
