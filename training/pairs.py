@@ -31,9 +31,12 @@ _SENTENCE_WORDS = range(7, 31)
 _SEARCH_WORDS = range(2, 7)
 
 
-class _Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True):
+    """A line of a set."""
+
     query: str
     positive: str
+    """The document that answers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,10 @@ def read_pairs(folder: Path, recipe: ListRecipe) -> Pairs:
     training: list[TrainingQuery] = []
     development: list[TrainingQuery] = []
     for name, most in recipe.pairs.items():
-        rows = list(_distinct(_read(folder / f"{name}.jsonl.gz")))
-        held_out = {row.positive for row in rows if _is_held_out(row)}
+        rows = read_set(folder, name)
+        held_out = {row.positive for row in rows if is_held_out(row)}
         rows.sort(key=lambda row: _order(row.query, recipe.seed))
-        chosen = [row for row in rows if _is_held_out(row)][:_DEVELOPMENT_QUERIES]
+        chosen = [row for row in rows if is_held_out(row)][:_DEVELOPMENT_QUERIES]
         rows.sort(key=lambda row: (_order(row.positive, recipe.seed), row.positive))
         kept = [row for row in rows if row.positive not in held_out][:most]
         for row in (*kept, *chosen):
@@ -85,13 +88,18 @@ def read_pairs(folder: Path, recipe: ListRecipe) -> Pairs:
     return Pairs(list(places), training, development)
 
 
-def _read(path: Path) -> Iterator[_Row]:
+def read_set(folder: Path, name: str) -> list[Row]:
+    """Read ``NAME.jsonl.gz``, of equal queries the first."""
+    return list(_distinct(_read(folder / f"{name}.jsonl.gz")))
+
+
+def _read(path: Path) -> Iterator[Row]:
     with gzip.open(path) as lines:
         for line in lines:
-            yield msgspec.json.decode(line, type=_Row)
+            yield msgspec.json.decode(line, type=Row)
 
 
-def _distinct(rows: Iterator[_Row]) -> Iterator[_Row]:
+def _distinct(rows: Iterator[Row]) -> Iterator[Row]:
     seen: set[str] = set()
     for row in rows:
         key = " ".join(re.findall(r"\w+", row.query.lower()))
@@ -100,7 +108,8 @@ def _distinct(rows: Iterator[_Row]) -> Iterator[_Row]:
             yield row
 
 
-def _is_held_out(row: _Row) -> bool:
+def is_held_out(row: Row) -> bool:
+    """Whether no run trains on it."""
     return crc32(row.query.encode()) % _HELD_OUT_SHARE == 0
 
 
@@ -109,7 +118,7 @@ def _order(text: str, seed: int) -> int:
 
 
 def _training_query(
-    row: _Row, name: str, places: dict[str, int], recipe: ListRecipe
+    row: Row, name: str, places: dict[str, int], recipe: ListRecipe
 ) -> TrainingQuery:
     text = _as_typed(row.query, recipe)
     if _order(row.query, recipe.seed + 2) % 1000 < recipe.unlabelled_share * 1000:

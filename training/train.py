@@ -67,9 +67,10 @@ def main() -> None:
     except (RecipeError, OtherRunError, DivergedError) as error:
         sys.exit(str(error))
     facts = {"run": run, "step": trainer.step}
+    window = recipe.train.long_window
     try:
         for encoder in trainer.averaged:
-            _finish(encoder, development, arguments.output, facts)
+            _finish(encoder, development, arguments.output, facts, window=window)
     except NoLineError as error:
         sys.exit(f"{error}; {checkpoint} holds what was trained: train longer, in another --output")
 
@@ -134,7 +135,12 @@ def _run_of(folder: Path) -> str | None:
 
 
 def _finish(
-    encoder: CrossEncoder, development: RankingLists, output: Path, facts: Mapping[str, object]
+    encoder: CrossEncoder,
+    development: RankingLists,
+    output: Path,
+    facts: Mapping[str, object],
+    *,
+    window: int,
 ) -> None:
     """Write the models that end at an encoder's exits, unless this run did so before.
 
@@ -144,7 +150,7 @@ def _finish(
     for name in encoder.exits:
         if _run_of(output / name) != facts["run"]:
             model, figures = _calibrate(encoder, name, development)
-            _write(model, {**facts, **figures}, output / name)
+            _write(model, {**facts, **figures}, output / name, window=window)
 
 
 def _calibrate(
@@ -165,11 +171,13 @@ def _calibrate(
     return model, {"quality": quality, "calibration": msgspec.to_builtins(calibration)}
 
 
-def _write(model: BertForSequenceClassification, figures: dict[str, object], folder: Path) -> None:
+def _write(
+    model: BertForSequenceClassification, figures: dict[str, object], folder: Path, *, window: int
+) -> None:
     """Write a model, and its figures when all else is there."""
     (folder / _FIGURES).unlink(missing_ok=True)  # which are of what is now replaced
     save_member(model, folder)
-    copy_tokenizer(folder)
+    copy_tokenizer(folder, window=window)
     new = folder / f".{_FIGURES}"
     new.write_text(json.dumps(figures, indent=2) + "\n")
     new.replace(folder / _FIGURES)

@@ -71,6 +71,8 @@ def test_a_run_is_finished_once_and_made_anew_when_it_is_another(
     call(train.main, monkeypatch, *words)
     entries = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries] == [40]
+    tokenizer = json.loads((model / "tokenizer_config.json").read_text())
+    assert tokenizer["model_max_length"] == 48  # the longest pairs that it learnt from
     figures = json.loads((model / "development.json").read_text())
     assert figures["step"] == 40
     assert figures["quality"]["nDCG@10"] > 0
