@@ -73,7 +73,7 @@ def main() -> None:
         "mixed": mixed_documents(100, seed=_SEED),
         "32 tokens": uniform_documents(32, 200, seed=_SEED),
         "128 tokens": uniform_documents(128, 100, seed=_SEED),
-        "512 tokens": uniform_documents(512, 20, seed=_SEED),
+        "256 tokens": uniform_documents(256, 40, seed=_SEED),
     }
     cases = {
         name: _measure(arguments.bundle, documents, rounds=arguments.rounds)

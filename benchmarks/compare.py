@@ -40,6 +40,7 @@ PAIRS = ROOT / "export" / "verification_pairs.jsonl"
 def main() -> None:
     arguments = parse_arguments()
     manifest = read_manifest(arguments.model)
+    require_window(manifest)
     calibration, quality = read_pairs()
     failures = make_models(arguments.checkpoint, flatten(calibration))
     for name, reason in failures.items():
@@ -110,6 +111,16 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.settings_of is not None and arguments.settings_of == arguments.output:
         parser.error("--output would replace what --settings-of names: write to another file")
     return arguments
+
+
+def require_window(manifest: Manifest) -> None:
+    """Refuse a bundle that reads less of long documents than the peers: it would win by that."""
+    if manifest.window_tokens < WINDOW_TOKENS:
+        sys.exit(
+            f"{manifest.name} reads {manifest.window_tokens} tokens, the peers {WINDOW_TOKENS}: "
+            f"copy the checkpoint, say model_max_length {WINDOW_TOKENS} in its tokenizer_config.json, "
+            "export that, and name both with --checkpoint and --model"
+        )
 
 
 def choose_peers(arguments: argparse.Namespace, manifest: Manifest) -> list[Peer]:
