@@ -118,8 +118,8 @@ def require_window(manifest: Manifest) -> None:
     if manifest.window_tokens < WINDOW_TOKENS:
         sys.exit(
             f"{manifest.name} reads {manifest.window_tokens} tokens, the peers {WINDOW_TOKENS}: "
-            f"copy the checkpoint, say model_max_length {WINDOW_TOKENS} in its tokenizer_config.json, "
-            "export that, and name both with --checkpoint and --model"
+            f"copy the checkpoint, say model_max_length {WINDOW_TOKENS} in the copy's "
+            "tokenizer_config.json, export it, and name both with --checkpoint and --model"
         )
 
 
