@@ -29,13 +29,7 @@ class RerankBody(msgspec.Struct, kw_only=True):
     documents: wire.Documents
     model: wire.Model = None
     top_n: wire.TopN = None
-    top_k: Annotated[
-        wire.Limit | UnsetType | None,
-        Meta(
-            description="Another name of top_n. Where it is sent, even as null, the answer also "
-            'has Voyage\'s "data": its client always sends it.'
-        ),
-    ] = UNSET
+    top_k: wire.TopK = None
     rank_fields: wire.RankFields = None
     return_documents: Annotated[
         wire.Flag | None,
@@ -112,7 +106,11 @@ class RerankAnswer(msgspec.Struct, kw_only=True):
     model: Annotated[str, Meta(description="The model's name as requested.")]
     results: list[Result]
     data: Annotated[
-        list[VoyageResult] | UnsetType, Meta(description="The results again, for top_k.")
+        list[VoyageResult] | UnsetType,
+        Meta(
+            description="The results again, as Voyage's clients read them; absent where top_n is "
+            "sent, which those never do, without top_k."
+        ),
     ] = UNSET
     usage: wire.Usage
     meta: wire.RerankMeta
@@ -181,7 +179,7 @@ def _write(body: RerankBody, request: RerankRequest, result: RerankResult) -> Re
             )
             for ranked in result.ranking
         ],
-        data=UNSET if body.top_k is UNSET else _voyage_results(body, request, result),
+        data=_voyage_results(body, request, result) if _may_be_voyages(body) else UNSET,
         usage=wire.usage(result),
         meta=wire.rerank_meta(result, version="1"),
     )
@@ -192,6 +190,11 @@ def _document(request: RerankRequest, index: int) -> dict[str, str] | Raw | Unse
         return UNSET
     kept = request.kept.get(index)
     return Raw(kept) if kept else {"text": request.documents[index]}
+
+
+def _may_be_voyages(body: RerankBody) -> bool:
+    """Whether the body may come from a client of Voyage: they have ``top_k``, or no limit at all."""
+    return body.top_n is None or body.top_k is not None
 
 
 def _voyage_results(

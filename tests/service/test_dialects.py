@@ -131,11 +131,21 @@ class TestUnion:
         for result, voyage in zip(answer["results"], answer["data"], strict=True):
             assert {key: result[key] for key in voyage} == voyage
 
-    def test_top_k_may_be_null_as_voyages_client_sends_it(self, ask: Ask) -> None:
-        body = {"query": QUERY, "documents": DOCUMENTS, "return_documents": True}
-        answer = ask("/v1/rerank", **body, top_k=None)
+    @pytest.mark.parametrize("options", [{}, {"top_k": None}, {"model": None, "top_n": None}])
+    def test_voyages_clients_need_not_send_top_k(
+        self, ask: Ask, options: dict[str, object]
+    ) -> None:
+        body = {"query": QUERY, "documents": DOCUMENTS, **options}
+        answer = ask("/v1/rerank", **body)
+        assert [set(result) for result in answer["data"]] == [{"index", "relevance_score"}] * 3
+        assert all("document" in result for result in answer["results"])
+        answer = ask("/v1/rerank", **body, return_documents=True)
         assert {result["document"] for result in answer["data"]} == set(DOCUMENTS)
-        assert "data" not in ask("/v1/rerank", **body)
+
+    def test_other_clients_are_spared_what_voyages_read(self, ask: Ask) -> None:
+        body = {"query": QUERY, "documents": DOCUMENTS}
+        assert "data" not in ask("/v1/rerank", **body, top_n=2)
+        assert "data" in ask("/v1/rerank", **body, top_n=2, top_k=2)
 
     def test_chunks_are_read_where_asked(self, ask: Ask) -> None:
         cut, chunked = (
