@@ -56,7 +56,10 @@ Documents = Annotated[
 ]
 Model = Annotated[
     str | None,
-    Meta(description="A name that /v1/models lists; the default model where absent."),
+    Meta(
+        description="A name that /v1/models lists; the default model where absent, empty or "
+        "default/not-specified, as Infinity's clients have it."
+    ),
 ]
 Limit = Annotated[int, Meta(ge=1)]
 TopN = Annotated[

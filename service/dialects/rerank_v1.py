@@ -1,4 +1,4 @@
-"""``/v1/rerank`` as the union of what clients of LocalAI, Jina, Cohere v1, vLLM and Voyage send.
+"""``/v1/rerank`` as the union of what clients of many services send: LocalAI, Jina and others.
 
 No answer holds a null: some clients fail on them.
 """
@@ -102,7 +102,10 @@ class RerankAnswer(msgspec.Struct, kw_only=True):
     """The ranking, best first."""
 
     id: str
-    object: Literal["list"] = "list"
+    object: Annotated[
+        Literal["list", "rerank"],
+        Meta(description="rerank where raw_scores was sent, as Infinity's clients do; else list."),
+    ]
     model: Annotated[str, Meta(description="The model's name as requested.")]
     results: list[Result]
     data: Annotated[
@@ -170,6 +173,7 @@ def _write(body: RerankBody, request: RerankRequest, result: RerankResult) -> Re
         wire.refuse_cut(result, documents_field="documents", flag="truncation")
     return RerankAnswer(
         id=result.id,
+        object="list" if body.raw_scores is None else "rerank",
         model=result.model,
         results=[
             Result(
@@ -193,7 +197,7 @@ def _document(request: RerankRequest, index: int) -> dict[str, str] | Raw | Unse
 
 
 def _may_be_voyages(body: RerankBody) -> bool:
-    """Whether the body may come from a client of Voyage: they have ``top_k``, or no limit at all."""
+    """Whether a client of Voyage may have sent this: with ``top_k``, or with no limit at all."""
     return body.top_n is None or body.top_k is not None
 
 
@@ -212,7 +216,7 @@ def _voyage_results(
 
 
 DIALECT = Dialect(
-    name="LocalAI, Jina, Cohere v1, vLLM, Voyage",
+    name="LocalAI, Jina, Cohere v1, vLLM, Voyage, Infinity",
     documents_field="documents",
     paths=("/v1/rerank", "/rerank", "/jina/v1/rerank", "/v3/rerank"),
     body=RerankBody,
@@ -221,9 +225,9 @@ DIALECT = Dialect(
     write=_write,
     summary="Rank documents for a query",
     description=(
-        "Understands what clients of LocalAI, Jina, Cohere v1, vLLM and Voyage send. Documents and "
-        "queries beyond the model's window are cut unless `truncation` is false; a query that was "
-        "cut is mentioned in meta.warnings."
+        "Understands what clients of LocalAI, Jina, Cohere v1, vLLM, Voyage and Infinity send. "
+        "Documents and queries beyond the model's window are cut unless `truncation` is false; a "
+        "query that was cut is mentioned in meta.warnings."
     ),
     example={
         "query": "Organic skincare products for sensitive skin",

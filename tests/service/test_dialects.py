@@ -147,6 +147,14 @@ class TestUnion:
         assert "data" not in ask("/v1/rerank", **body, top_n=2)
         assert "data" in ask("/v1/rerank", **body, top_n=2, top_k=2)
 
+    def test_infinitys_client_names_no_model_and_wants_an_object_of_its_own(self, ask: Ask) -> None:
+        body = {"query": QUERY, "documents": DOCUMENTS, "return_documents": False}
+        answer = ask("/rerank", **body, raw_scores=False, model="default/not-specified")
+        assert answer["object"] == "rerank"
+        plain = ask("/rerank", **body, raw_scores=None)
+        assert plain["object"] == "list"
+        assert answer["results"] == plain["results"]
+
     def test_chunks_are_read_where_asked(self, ask: Ask) -> None:
         cut, chunked = (
             ask("/v1/rerank", query=QUERY, documents=[LONG], max_chunks_per_doc=chunks)

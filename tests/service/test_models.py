@@ -114,7 +114,11 @@ def test_aliases_and_a_name_for_everything_else(start_server: StartServer, model
         answer = rerank(client, name)
         assert scores(answer) == expected
         assert answer.json()["model"] == name
-    assert scores(rerank(client, None)) == own
+    for nothing in (None, "", "default/not-specified"):
+        assert scores(rerank(client, nothing)) == own
+    models.configure("b", "aliases: [default/not-specified]", "score: raw")
+    client.post("/v1/models/reload")
+    assert scores(rerank(client, "default/not-specified")) == other
 
 
 def test_options_do_what_they_say(
