@@ -33,7 +33,10 @@ class RerankBody(msgspec.Struct, kw_only=True):
     rank_fields: wire.RankFields = None
     return_documents: Annotated[
         wire.Flag | None,
-        Meta(description="Whether results hold their document; true where absent."),
+        Meta(
+            description="Whether results hold their document. Where absent, they do not on "
+            "/v2/rerank and /reranking, and do on the other paths."
+        ),
     ] = None
     raw_scores: wire.RawScores = None
     use_activation: Annotated[
@@ -169,24 +172,33 @@ def _max_windows(body: RerankBody, *, documents: int) -> int | None:
 
 
 def _write(body: RerankBody, request: RerankRequest, result: RerankResult) -> RerankAnswer:
-    if not wire.is_set(body.truncation, default=True):
-        wire.refuse_cut(result, documents_field="documents", flag="truncation")
     return RerankAnswer(
         id=result.id,
         object="list" if body.raw_scores is None else "rerank",
         model=result.model,
-        results=[
-            Result(
-                index=ranked.index,
-                relevance_score=ranked.score,
-                document=_document(request, ranked.index),
-            )
-            for ranked in result.ranking
-        ],
+        results=results(body, request, result),
         data=_voyage_results(body, request, result) if _may_be_voyages(body) else UNSET,
         usage=wire.usage(result),
         meta=wire.rerank_meta(result, version="1"),
     )
+
+
+def results(body: RerankBody, request: RerankRequest, result: RerankResult) -> list[Result]:
+    """Give the ranking, with the documents that the request keeps.
+
+    Raises:
+        FieldError: something was cut that the body forbids to cut.
+    """
+    if not wire.is_set(body.truncation, default=True):
+        wire.refuse_cut(result, documents_field="documents", flag="truncation")
+    return [
+        Result(
+            index=ranked.index,
+            relevance_score=ranked.score,
+            document=_document(request, ranked.index),
+        )
+        for ranked in result.ranking
+    ]
 
 
 def _document(request: RerankRequest, index: int) -> dict[str, str] | Raw | UnsetType:

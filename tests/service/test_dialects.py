@@ -237,6 +237,43 @@ class TestCohereV2:
         answer = ask("/v2/rerank", query="moon", documents=[LONG], max_tokens_per_doc=5)
         assert answer["meta"]["tokens"]["input_tokens"] == 1 + 5 + 3
 
+    def test_documents_come_back_where_asked(self, ask: Ask) -> None:
+        answer = ask("/v2/rerank", query=QUERY, documents=DOCUMENTS, return_documents=True)
+        assert set(answer) == {"id", "results", "meta"}
+        assert {result["document"]["text"] for result in answer["results"]} == set(DOCUMENTS)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"use_activation": False},
+            {"raw_scores": True},
+            {"truncate_prompt_tokens": 8},
+            {"truncate_prompt_tokens": 8, "truncation_side": "left"},
+            {"max_tokens_per_query": 2},
+            {"max_chunks_per_doc": 4},
+            {"rank_fields": ["title"]},
+        ],
+    )
+    def test_what_the_first_version_knows_is_heeded(
+        self, ask: Ask, options: dict[str, object]
+    ) -> None:
+        documents = [{"text": LONG, "title": "moon"}, {"text": "paris", "title": QUERY}]
+        body = {"query": QUERY, "documents": documents}
+        scores = scores_of(ask("/v2/rerank", **body, **options))
+        assert scores == scores_of(ask("/v1/rerank", **body, **options))
+        assert scores != scores_of(ask("/v2/rerank", **body))
+
+    def test_fields_are_read_without_a_text(self, ask: Ask) -> None:
+        documents = [{"title": "moon"}, {"title": QUERY}]
+        answer = ask("/v2/rerank", query=QUERY, documents=documents, rank_fields=["title"])
+        assert answer["results"][0]["index"] == 1
+
+    def test_truncation_false_is_heeded(self, tiny_client: httpx.Client) -> None:
+        body = {"query": QUERY, "documents": [LONG], "truncation": False}
+        response = tiny_client.post("/v2/rerank", json=body)
+        assert response.status_code == 422
+        assert response.json()["error"]["param"] == "documents[0]"
+
     def test_top_k_is_top_n(self, ask: Ask) -> None:
         assert len(ask("/v2/rerank", query=QUERY, documents=DOCUMENTS, top_k=1)["results"]) == 1
 
