@@ -47,13 +47,15 @@ Query = Annotated[
     Meta(description='What documents are ranked for: a string, or an object as in "documents".'),
 ]
 Documents = Annotated[
-    Text | Texts,
+    Text
+    | Annotated[list[Text | dict[str, Raw]], Meta(extra_json_schema={"maxItems": "max_documents"})],
     Meta(
         description='Strings, or objects with the text in "text", in "content" as a string or '
-        "as a list of parts of type text, or in the fields that rank_fields names. One string is "
-        "one document."
+        "as a list of parts of type text, or in the fields that rank_fields names: an object "
+        "without any of them is refused with 422. One string is one document."
     ),
 ]
+"""Objects of any shape: which fields they need depends on ``rank_fields``."""
 Model = Annotated[
     str | None,
     Meta(
