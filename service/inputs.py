@@ -138,8 +138,8 @@ def kept_objects(
     Args:
         documents: As they came; nulls at the top are taken out, since copies of large objects
             would take long.
-        texts: What was read of each, for those without a text of their own. Where None, those stay
-            without.
+        texts: What was read of each, for those whose "text" is none: clients want a string there.
+            Where None, they stay as they are.
     """
     kept: dict[int, bytes] = {}
     for index, document in enumerate(as_list(documents)):
@@ -147,8 +147,8 @@ def kept_objects(
             continue
         for name in [name for name, value in document.items() if value == NULL]:
             del document[name]
-        if texts is not None:
-            document.setdefault("text", Raw(msgspec.json.encode(texts[index])))
+        if texts is not None and not _is_string(document.get("text", NULL)):
+            document["text"] = Raw(msgspec.json.encode(texts[index]))
         kept[index] = msgspec.json.encode(document)
     return kept
 

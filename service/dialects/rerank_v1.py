@@ -86,7 +86,11 @@ class Result(msgspec.Struct, kw_only=True):
         Any,
         Meta(
             description="The document as an object with its text; other fields as they came.",
-            extra_json_schema={"type": "object"},
+            extra_json_schema={
+                "type": "object",
+                "required": ["text"],
+                "properties": {"text": {"type": "string"}},
+            },
         ),
     ] = UNSET
 

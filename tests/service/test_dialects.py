@@ -75,6 +75,13 @@ class TestUnion:
         document = next(r["document"] for r in answer["results"] if r["index"] == 0)
         assert document == {"text": "paris\n1", "title": "paris", "body": "capital", "year": 1}
 
+    @pytest.mark.parametrize("text", [5, ["a"], {"a": "b"}, None, True])
+    def test_the_text_of_a_document_is_a_string(self, ask: Ask, text: object) -> None:
+        documents = [{"text": text, "title": "Organic"}, {"text": "moon", "title": "sun"}]
+        answer = ask("/v1/rerank", query=QUERY, documents=documents, rank_fields=["title"])
+        found = {result["index"]: result["document"] for result in answer["results"]}
+        assert found == {0: {"text": "Organic", "title": "Organic"}, 1: documents[1]}
+
     @pytest.mark.parametrize(
         ("path", "field"),
         [("/v1/rerank", "documents"), ("/reranking", "documents"), ("/v1/reranking", "input")],
