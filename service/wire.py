@@ -48,11 +48,13 @@ Query = Annotated[
 ]
 Documents = Annotated[
     Text
+    | dict[str, Raw]
     | Annotated[list[Text | dict[str, Raw]], Meta(extra_json_schema={"maxItems": "max_documents"})],
     Meta(
         description='Strings, or objects with the text in "text", in "content" as a string or '
         "as a list of parts of type text, or in the fields that rank_fields names: an object "
-        "without any of them is refused with 422. One string is one document."
+        "without any of them is refused with 422. One string or one object is one document; of "
+        "one object with a list in content, each part is one, as vLLM has it."
     ),
 ]
 """Objects of any shape: which fields they need depends on ``rank_fields``."""

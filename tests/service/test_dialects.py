@@ -111,6 +111,28 @@ class TestUnion:
         assert len(set(scores_of(answer).values())) == 1
         assert answer["results"][0]["document"]["text"] == "paris\ncapital"
 
+    @pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/reranking"])
+    def test_parts_of_one_message_are_documents(self, ask: Ask, path: str) -> None:
+        message = {"content": [{"type": "text", "text": text} for text in DOCUMENTS]}
+        answers = [
+            ask(path, query=QUERY, documents=documents, return_documents=True)["results"]
+            for documents in (message, DOCUMENTS)
+        ]
+        assert answers[0] == answers[1]
+
+    def test_one_object_is_one_document(self, ask: Ask) -> None:
+        for document in ({"text": "paris", "id": 7}, {"content": "paris", "text": "paris"}):
+            [result] = ask("/v1/rerank", query=QUERY, documents=document)["results"]
+            assert result["document"] == document
+        assert ask("/v1/rerank", query=QUERY, documents={"content": []})["results"] == []
+
+    def test_parts_that_are_not_text_are_named(self, tiny_client: httpx.Client) -> None:
+        content = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}]
+        body = {"query": QUERY, "documents": {"content": content}}
+        response = tiny_client.post("/v1/rerank", json=body)
+        assert response.status_code == 422
+        assert response.json()["error"]["param"] == "documents.content[1]"
+
     @pytest.mark.parametrize(
         ("document", "words"),
         [
@@ -344,6 +366,16 @@ class TestScore:
     def test_both_have_several_names(self, ask: Ask, queries: str, documents: str) -> None:
         answer = ask("/score", **{queries: [QUERY], documents: DOCUMENTS})
         assert answer["data"] == ask("/score", text_1=QUERY, text_2=DOCUMENTS)["data"]
+
+    def test_parts_of_one_message_are_texts(self, ask: Ask) -> None:
+        def message(texts: list[str]) -> dict[str, object]:
+            return {"content": [{"type": "text", "text": text} for text in texts]}
+
+        for queries in ([QUERY], [QUERY, "old moon", QUERY]):
+            answer = ask("/score", text_1=message(queries), text_2=message(DOCUMENTS))
+            assert answer["data"] == ask("/score", text_1=queries, text_2=DOCUMENTS)["data"]
+        data = ask("/score", text_1={"text": QUERY}, text_2={"content": "paris"})["data"]
+        assert data == ask("/score", text_1=QUERY, text_2="paris")["data"]
 
     def test_as_many_queries_as_documents_go_pair_by_pair(self, ask: Ask) -> None:
         queries = [QUERY, "old moon", QUERY]

@@ -67,14 +67,11 @@ def without_refusal(body: object) -> object:
 
 
 def _with_text(documents: object) -> object:
-    if not isinstance(documents, list):
-        return documents
-    return [
-        cast("dict[str, object]", document) | {"text": "a"}
-        if isinstance(document, dict)
-        else document
-        for document in cast("list[object]", documents)
-    ]
+    if isinstance(documents, dict):
+        return cast("dict[str, object]", documents) | {"text": "a"}
+    if isinstance(documents, list):
+        return [_with_text(document) for document in cast("list[object]", documents)]
+    return documents
 
 
 def test_documents_may_be_all_that_the_server_reads() -> None:
