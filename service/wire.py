@@ -161,8 +161,10 @@ def pair_tokens(limit: int | None) -> int | None:
     return limit if limit and limit > 0 else None
 
 
-def refuse_cut(result: RerankResult, *, documents_field: str, flag: str) -> None:
-    """Raise FieldError where something was cut, for callers who set ``flag`` to false."""
+def refuse_cut(
+    result: RerankResult, *, documents_field: str, flag: str, to_cut: str = "true"
+) -> None:
+    """Raise FieldError where something was cut, for callers whose ``flag`` is not ``to_cut``."""
     window = f"the model's window of {result.window_tokens}"
     if result.query_cut:
         field, limit = "query", f"the {result.query_tokens} tokens that it may take of {window}"
@@ -173,5 +175,7 @@ def refuse_cut(result: RerankResult, *, documents_field: str, flag: str) -> None
         )
     else:
         return
-    message = f"{field} is longer than {limit}; shorten it, or set {flag} to true to have it cut"
+    message = (
+        f"{field} is longer than {limit}; shorten it, or set {flag} to {to_cut} to have it cut"
+    )
     raise FieldError(message, field=field)

@@ -20,6 +20,8 @@ PROVIDERS = [
     ("hosted_vllm", ""),
     ("hosted_vllm", "/v1"),
     ("huggingface", ""),
+    ("voyage", ""),
+    ("voyage", "/v1"),
 ]
 """How LiteLLM may be told to speak, and what people put behind the address."""
 
@@ -58,6 +60,7 @@ def test_rerank_without_blocking(
         ("jina_ai", ""),
         ("hosted_vllm", ""),
         ("huggingface", ""),
+        ("voyage", ""),
     ],
 )
 def test_documents_come_back(

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -343,6 +343,38 @@ class TestMixedbread:
         data = ask("/v1/reranking", **body)["data"]
         expected = [{"title": "paris"}, {"title": "moon"}]
         assert [result["input"] for result in sorted(data, key=lambda r: r["index"])] == expected
+
+
+class TestNvidia:
+    BODY: ClassVar[dict[str, object]] = {
+        "query": {"text": QUERY},
+        "passages": [{"text": text} for text in DOCUMENTS],
+    }
+
+    @pytest.mark.parametrize("path", ["/v1/ranking", "/ranking", "/v1/v1/ranking"])
+    def test_passages_get_logits(self, ask: Ask, path: str) -> None:
+        answer = ask(path, model="tiny", truncate="END", **self.BODY)
+        assert set(answer) == {"rankings", "usage"}
+        found = [(ranking["index"], ranking["logit"]) for ranking in answer["rankings"]]
+        raw = ask("/v1/rerank", query=QUERY, documents=DOCUMENTS, raw_scores=True)
+        assert found == [(result["index"], result["relevance_score"]) for result in raw["results"]]
+        assert answer["usage"] == raw["usage"]
+
+    def test_top_k_and_nulls(self, ask: Ask) -> None:
+        assert len(ask("/v1/ranking", **self.BODY, top_k=1)["rankings"]) == 1
+        nulls = dict.fromkeys(("model", "top_k", "truncate"))
+        assert len(ask("/v1/ranking", **self.BODY, **nulls)["rankings"]) == 3
+
+    def test_what_is_too_long_is_cut_unless_that_is_forbidden(
+        self, ask: Ask, tiny_client: httpx.Client
+    ) -> None:
+        body = {"query": {"text": QUERY}, "passages": [{"text": "a"}, {"text": LONG}]}
+        for options in ({}, {"truncate": "END"}):
+            assert len(ask("/v1/ranking", **body, **options)["rankings"]) == 2
+        response = tiny_client.post("/v1/ranking", json={**body, "truncate": "NONE"})
+        assert response.status_code == 422
+        assert response.json()["error"]["param"] == "passages[1]"
+        assert 'set truncate to "END"' in response.json()["message"]
 
 
 class TestScore:

@@ -29,7 +29,8 @@ NUMBER = st.none() | st.integers(-2, 5) | st.integers() | JSON
 BODIES = st.fixed_dictionaries(
     {"query": TEXT | MESSAGE | JSON},
     optional={
-        **dict.fromkeys(("documents", "texts", "input", "text_1", "text_2", "items"), DOCUMENTS),
+        **dict.fromkeys(("documents", "texts", "input", "passages"), DOCUMENTS),
+        **dict.fromkeys(("text_1", "text_2", "items"), DOCUMENTS),
         "model": st.none() | st.sampled_from(["tiny", "absent", "nobody", ""]) | JSON,
         "rank_fields": st.none() | st.lists(TEXT, max_size=2) | JSON,
         "truncation_side": st.sampled_from(["left", "right"]) | JSON,

@@ -61,7 +61,7 @@ def without_refusal(body: object) -> object:
     return {
         name: _with_text(value) if name in {"documents", "input"} else value
         for name, value in fields.items()
-        if not (name in {"truncation", "truncate"} and str(value).lower() == "false")
+        if not (name in {"truncation", "truncate"} and str(value).lower() in {"false", "none"})
         and not (name == "max_chunks_per_doc" and isinstance(value, int) and value > 10)
     }
 
