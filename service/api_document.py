@@ -135,7 +135,7 @@ def _rerank_operation(
 ) -> dict[str, Any]:
     owner = spoken[0]
     body = {
-        "schema": any_of(schema_of(dialect.body) for dialect in spoken),
+        "schema": any_of(schema_of(dialect.body) | dict(dialect.body_schema) for dialect in spoken),
         "examples": {dialect.name: {"value": dialect.example} for dialect in spoken},
     }
     answer = any_of(schema_of(dialect.answer) for dialect in spoken)

@@ -34,6 +34,8 @@ class Dialect(Generic[_Body, _Answer]):
     shared_paths: tuple[str, ...] = ()
     """Where a body that has ``documents_field`` is taken for it."""
     body: type[_Body]
+    body_schema: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What its schema says beside the struct's own: which fields there must be, say."""
     answer: type[_Answer]
     error: type[msgspec.Struct] = ErrorBody
     read: Callable[[_Body], RerankRequest]

@@ -105,11 +105,20 @@ def _write(_: ScoreBody, _request: RerankRequest, result: RerankResult) -> Score
     )
 
 
+def _one_of(names: tuple[str, ...]) -> dict[str, object]:
+    """Describe that a body has one of ``names``, and not as null."""
+    given = [
+        {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names
+    ]
+    return {"anyOf": given}
+
+
 DIALECT = Dialect(
     name="vLLM",
     documents_field="documents",
     paths=("/score", "/v1/score"),
     body=ScoreBody,
+    body_schema={"allOf": [_one_of(_QUERIES), _one_of(_DOCUMENTS)]},
     answer=ScoreAnswer,
     read=_read,
     write=_write,

@@ -87,6 +87,15 @@ def test_documents_may_be_all_that_the_server_reads() -> None:
         assert not jsonschema_rs.is_valid(schema, body | {"query": document})
 
 
+def test_scores_are_of_queries_and_documents() -> None:
+    content = DOCUMENT["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]
+    schema = content["schema"] | {"components": DOCUMENT["components"]}
+    for body in ({"text_1": "a", "text_2": "b"}, {"queries": ["a"], "items": None, "data_2": "b"}):
+        assert jsonschema_rs.is_valid(schema, body)
+    for part in ({}, {"text_1": "a"}, {"text_2": "b"}, {"text_1": "a", "items": None}):
+        assert not jsonschema_rs.is_valid(schema, part)
+
+
 @pytest.mark.parametrize(("operation", "mode"), RUNS)
 def test_every_route_keeps_its_promises(
     tiny_client: httpx.Client, operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode
