@@ -4,6 +4,7 @@ Bodies are decoded at our own border, where Litestar cannot see their types, so 
 here. A test holds it against the routes of the application.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,7 +17,7 @@ from .answers import JSON, ErrorBody
 from .api_responses import RANKING_ERRORS, Schema, any_of, failures, success
 from .dialect import Dialect, dialects_by_path
 from .info import Info
-from .model_routes import MODELS_PATH, RELOAD_PATH, ModelList
+from .model_routes import MODEL_PATH, MODELS_PATH, RELOAD_PATH, ModelInfo, ModelList
 from .routes import Health, Readiness, Version
 from .settings import Settings
 
@@ -43,11 +44,27 @@ class _Question:
     """None for plain text."""
     errors: tuple[int, ...] = ()
     method: str = "get"
+    parameters: tuple[Schema, ...] = ()
 
+
+_NAME = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "A model's name or alias; slashes may stay as they are.",
+    "schema": {"type": "string", "minLength": 1},
+}
 
 _QUESTIONS = (
     _Question(
         (MODELS_PATH, "/models"), "List the models and what is behind them", ModelList, (401,)
+    ),
+    _Question(
+        (MODEL_PATH, MODEL_PATH.removeprefix("/v1")),
+        "Tell what is behind a model's name",
+        ModelInfo,
+        (401, 404),
+        parameters=(_NAME,),
     ),
     _Question(
         (RELOAD_PATH,), "Read the models' configuration again", ModelList, (401, 409), "post"
@@ -118,7 +135,7 @@ def _rerank_operation(
 ) -> dict[str, Any]:
     owner = spoken[0]
     body = {
-        "schema": any_of(schema_of(dialect.body) for dialect in spoken),
+        "schema": any_of(schema_of(dialect.body) | dict(dialect.body_schema) for dialect in spoken),
         "examples": {dialect.name: {"value": dialect.example} for dialect in spoken},
     }
     answer = any_of(schema_of(dialect.answer) for dialect in spoken)
@@ -143,12 +160,14 @@ def _question_operation(
         if question.answer
         else success({"type": "string"}, media_type="text/plain")
     )
-    operation = {
+    operation: dict[str, Any] = {
         "tags": ["server"],
         "summary": question.summary,
         "operationId": _operation_id(question.method, path),
         "responses": answer | failures(question.errors, schema_of(ErrorBody)),
     }
+    if question.parameters:
+        operation["parameters"] = question.parameters
     return operation | ({"security": _security()} if 401 in question.errors else {})  # noqa: PLR2004 - the status
 
 
@@ -158,4 +177,4 @@ def _security() -> list[dict[str, list[str]]]:
 
 
 def _operation_id(method: str, path: str) -> str:
-    return method + path.replace("/", "_")
+    return method + re.sub(r"\W+", "_", path).rstrip("_")

@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 ModelStatus = Literal["ready", "loading", "unloaded", "not_installed", "failed"]
 
 _ANY_NAME = "*"
+_NO_NAME = "default/not-specified"
+"""What Infinity's clients send where they are told no model."""
 
 
 class Catalog:
@@ -56,7 +58,7 @@ class Catalog:
         return default_of(self.entries)
 
     def find(self, name: str | None) -> CatalogEntry:
-        """Give the model called ``name``, the default model where None or empty.
+        """Give the model called ``name``, the default model where None, empty or Infinity's none.
 
         Raises:
             UnknownModelError: no such name.
@@ -64,6 +66,8 @@ class Catalog:
         if not name:
             return self.default
         by_name = {called: entry for entry in self.entries for called in _names(entry)}
+        if name == _NO_NAME and name not in by_name:
+            return self.default
         entry = by_name.get(name) or by_name.get(_ANY_NAME)
         if entry is None:
             raise UnknownModelError(name, known=list(by_name))

@@ -34,6 +34,8 @@ class Dialect(Generic[_Body, _Answer]):
     shared_paths: tuple[str, ...] = ()
     """Where a body that has ``documents_field`` is taken for it."""
     body: type[_Body]
+    body_schema: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What its schema says beside the struct's own: which fields there must be, say."""
     answer: type[_Answer]
     error: type[msgspec.Struct] = ErrorBody
     read: Callable[[_Body], RerankRequest]
@@ -68,10 +70,15 @@ def dialects_by_path(
 
 
 def told_apart(spoken: Sequence[Dialect[Any, Any]], content: bytes) -> Dialect[Any, Any]:
-    """Give the dialect of a readable body, the first of ``spoken`` where it does not say."""
+    """Give the dialect of a readable body, the first of ``spoken`` where it does not say.
+
+    Documents under two names are read as a guest's: llama.cpp's server takes a body for TEI's
+    wherever it has ``texts``.
+    """
     owner, *guests = spoken
+    names = [guest.documents_field for guest in guests]
     # Searching for bytes costs nothing beside decoding, which few bodies need twice.
-    if any(f'"{guest.documents_field}"'.encode() in content for guest in guests):
-        fields = field_names(content, [dialect.documents_field for dialect in spoken])
-        return next((d for d in spoken if d.documents_field in fields), owner)
+    if any(f'"{name}"'.encode() in content for name in names):
+        fields = field_names(content, names)
+        return next((guest for guest in guests if guest.documents_field in fields), owner)
     return owner

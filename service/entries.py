@@ -1,5 +1,6 @@
 """The models that the settings and their configuration name, checked before any is loaded."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ranklet.runtime.errors import BundleError, BundleFileMissingError
-from ranklet.runtime.manifest import Activation, Manifest, read_manifest
+from ranklet.runtime.manifest import MANIFEST_NAME, Activation, Manifest, read_manifest
 
 from .errors import ModelConfigError
 from .model_config import ConfiguredModel, ModelConfig, read_model_configs
@@ -31,6 +32,9 @@ class CatalogEntry:
     """With the window that is read here; None where the bundle has not been built yet."""
     spec: ModelSpec | None
     """What is to be loaded, None as above."""
+    created: int
+    """When the bundle was built, in seconds since 1970; where it has not been, when it was looked
+    for."""
     preload: bool | None = None
     """Whether it is loaded at start; where None, only if it is the default model."""
     max_windows: int = 1
@@ -79,6 +83,7 @@ def _named_bundle(folder: Path, settings: Settings) -> CatalogEntry:
         source=ModelSource(manifest.source.checkpoint, folder),
         manifest=manifest,
         spec=specify(folder, manifest, variant=settings.variant, workers=settings.workers),
+        created=_created(folder),
     )
 
 
@@ -108,10 +113,18 @@ def _configured(model: ConfiguredModel, settings: Settings) -> CatalogEntry:
         source=source,
         manifest=manifest,
         spec=spec,
+        created=_created(source.bundle),
         preload=config.preload,
         max_windows=_CHUNK_WINDOWS if config.long_documents == "chunk" else 1,
         activation="identity" if config.score == "raw" else "sigmoid",
     )
+
+
+def _created(bundle: Path) -> int:
+    try:
+        return int((bundle / MANIFEST_NAME).stat().st_mtime)
+    except OSError:
+        return int(time.time())
 
 
 def _installed(bundle: Path) -> Manifest | None:

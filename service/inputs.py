@@ -1,6 +1,7 @@
 """What is to be ranked, as it comes: strings, objects with fields, messages of parts."""
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import msgspec
 from msgspec import Raw
@@ -13,13 +14,26 @@ _MAX_CONTAINERS = 100_000
 which nothing else is answered; 16 MB can hold four million."""
 
 
-def as_list(documents: str | list[str | dict[str, Raw]]) -> list[str | dict[str, Raw]]:
+Document = str | dict[str, Raw]
+Documents = Document | list[Document]
+
+
+def as_list(documents: Documents) -> list[Document]:
     """Give the documents, of which one may stand alone."""
-    return [documents] if isinstance(documents, str) else documents
+    return documents if isinstance(documents, list) else [documents]
+
+
+def _is_message(documents: Documents) -> TypeGuard[dict[str, Raw]]:
+    """Whether there is one object whose ``content`` is a list: each part of it is a document."""
+    return (
+        isinstance(documents, dict)
+        and documents.get("text", NULL) == NULL
+        and memoryview(documents.get("content", NULL))[0] == ord("[")
+    )
 
 
 def read_texts(
-    documents: str | list[str | dict[str, Raw]],
+    documents: Documents,
     *,
     field: str,
     rank_fields: Sequence[str] | None = None,
@@ -27,7 +41,8 @@ def read_texts(
     """Give the text of each document.
 
     Args:
-        documents: As they came.
+        documents: As they came. Parts of a message that stands alone are documents each, as vLLM
+            has it.
         field: What they are called on the wire.
         rank_fields: The fields of objects to read, in order and each once; "text" where None or
             empty.
@@ -36,6 +51,8 @@ def read_texts(
         FieldError: a document has no text, or its fields hold too much that is not text.
         MalformedBodyError: a field to read is nested too deeply.
     """
+    if _is_message(documents):
+        return _read_parts(documents["content"], field=f"{field}.content")
     names = tuple(dict.fromkeys(rank_fields or ()))  # repeated, one would multiply a document
     _check_containers(documents, names, field=field)
     return [
@@ -44,9 +61,7 @@ def read_texts(
     ]
 
 
-def _check_containers(
-    documents: str | list[str | dict[str, Raw]], names: Sequence[str], *, field: str
-) -> None:
+def _check_containers(documents: Documents, names: Sequence[str], *, field: str) -> None:
     """Refuse fields that would take long to read, before any is read.
 
     Brackets are counted, those in strings too: to tell them apart is to read the fields.
@@ -110,13 +125,17 @@ def _read_content(content: Raw, *, field: str) -> str:
     """Read a message as vLLM's clients send it: a string or a list of typed parts."""
     if _is_string(content):
         return decode_value(content, str)
+    return "\n".join(_read_parts(content, field=field))
+
+
+def _read_parts(content: Raw, *, field: str) -> list[str]:
     try:
         parts = decode_value(content, list[_Part])
     except FieldError as error:
         place = f"{field}{error.field or ''}"
         message = f"{place}: expected a string or a list of parts of type text"
         raise FieldError(message, field=place) from error
-    return "\n".join(_read_part(part, f"{field}[{index}]") for index, part in enumerate(parts))
+    return [_read_part(part, f"{field}[{index}]") for index, part in enumerate(parts)]
 
 
 def _read_part(part: _Part, field: str) -> str:
@@ -130,25 +149,25 @@ def _read_part(part: _Part, field: str) -> str:
     raise FieldError(message, field=field)
 
 
-def kept_objects(
-    documents: str | list[str | dict[str, Raw]], *, texts: Sequence[str] | None = None
-) -> dict[int, bytes]:
+def kept_objects(documents: Documents, *, texts: Sequence[str] | None = None) -> dict[int, bytes]:
     """Give the documents that go back as more than their text, as JSON, by their index.
 
     Args:
         documents: As they came; nulls at the top are taken out, since copies of large objects
             would take long.
-        texts: What was read of each, for those without a text of their own. Where None, those stay
-            without.
+        texts: What was read of each, for those whose "text" is none: clients want a string there.
+            Where None, they stay as they are.
     """
     kept: dict[int, bytes] = {}
+    if _is_message(documents):
+        return kept
     for index, document in enumerate(as_list(documents)):
         if isinstance(document, str) or (texts is not None and _is_only_text(document)):
             continue
         for name in [name for name, value in document.items() if value == NULL]:
             del document[name]
-        if texts is not None:
-            document.setdefault("text", Raw(msgspec.json.encode(texts[index])))
+        if texts is not None and not _is_string(document.get("text", NULL)):
+            document["text"] = Raw(msgspec.json.encode(texts[index]))
         kept[index] = msgspec.json.encode(document)
     return kept
 

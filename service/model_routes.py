@@ -1,9 +1,10 @@
 """The routes that tell about the models and reload them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import get, post
+from litestar.connection import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 from msgspec import UNSET, Meta, UnsetType
@@ -15,6 +16,7 @@ from .catalog import Catalog, ModelStatus
 from .entries import CatalogEntry
 
 MODELS_PATH = "/v1/models"
+MODEL_PATH = "/v1/models/{name}"
 RELOAD_PATH = "/v1/models/reload"
 
 
@@ -31,6 +33,7 @@ class ModelInfo(msgspec.Struct, kw_only=True):
 
     id: Annotated[str, Meta(description="What requests call it.")]
     object: Literal["model"] = "model"
+    created: Annotated[int, Meta(description="When it was built, in seconds since 1970.")]
     owned_by: str = "ranklet"
     aliases: Annotated[
         list[str] | UnsetType,
@@ -75,18 +78,24 @@ class ModelList(msgspec.Struct):
 
 
 def model_routes(catalog: Catalog) -> list[HTTPRouteHandler]:
-    """Make the routes that list the models and reload their configuration."""
+    """Make the routes that tell of all models and of one, and reload their configuration."""
 
     @get([MODELS_PATH, "/models"])
     async def models() -> Response[bytes]:
         return _listing(catalog)
+
+    @get([f"{path}/{{name:path}}" for path in (MODELS_PATH, "/models")])
+    async def model(request: Request[Any, Any, Any]) -> Response[bytes]:
+        path: str = request.path_params["name"]
+        entry = catalog.find(path.removeprefix("/"))
+        return Response(msgspec.json.encode(_model_info(entry, catalog)), media_type=JSON)
 
     @post(RELOAD_PATH, status_code=200)
     async def reload_models() -> Response[bytes]:
         await catalog.reload()
         return _listing(catalog)
 
-    return [models, reload_models]
+    return [models, model, reload_models]
 
 
 def _listing(catalog: Catalog) -> Response[bytes]:
@@ -98,6 +107,7 @@ def _model_info(entry: CatalogEntry, catalog: Catalog) -> ModelInfo:
     status, reason = catalog.status(entry)
     info = ModelInfo(
         id=entry.name,
+        created=entry.created,
         aliases=list(entry.aliases) or UNSET,
         status=status,
         reason=reason or UNSET,

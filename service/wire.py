@@ -47,16 +47,23 @@ Query = Annotated[
     Meta(description='What documents are ranked for: a string, or an object as in "documents".'),
 ]
 Documents = Annotated[
-    Text | Texts,
+    Text
+    | dict[str, Raw]
+    | Annotated[list[Text | dict[str, Raw]], Meta(extra_json_schema={"maxItems": "max_documents"})],
     Meta(
         description='Strings, or objects with the text in "text", in "content" as a string or '
-        "as a list of parts of type text, or in the fields that rank_fields names. One string is "
-        "one document."
+        "as a list of parts of type text, or in the fields that rank_fields names: an object "
+        "without any of them is refused with 422. One string or one object is one document; of "
+        "one object with a list in content, each part is one, as vLLM has it."
     ),
 ]
+"""Objects of any shape: which fields they need depends on ``rank_fields``."""
 Model = Annotated[
     str | None,
-    Meta(description="A name that /v1/models lists; the default model where absent."),
+    Meta(
+        description="A name that /v1/models lists; the default model where absent, empty or "
+        "default/not-specified, as Infinity's clients have it."
+    ),
 ]
 Limit = Annotated[int, Meta(ge=1)]
 TopN = Annotated[
@@ -154,8 +161,10 @@ def pair_tokens(limit: int | None) -> int | None:
     return limit if limit and limit > 0 else None
 
 
-def refuse_cut(result: RerankResult, *, documents_field: str, flag: str) -> None:
-    """Raise FieldError where something was cut, for callers who set ``flag`` to false."""
+def refuse_cut(
+    result: RerankResult, *, documents_field: str, flag: str, to_cut: str = "true"
+) -> None:
+    """Raise FieldError where something was cut, for callers whose ``flag`` is not ``to_cut``."""
     window = f"the model's window of {result.window_tokens}"
     if result.query_cut:
         field, limit = "query", f"the {result.query_tokens} tokens that it may take of {window}"
@@ -166,5 +175,7 @@ def refuse_cut(result: RerankResult, *, documents_field: str, flag: str) -> None
         )
     else:
         return
-    message = f"{field} is longer than {limit}; shorten it, or set {flag} to true to have it cut"
+    message = (
+        f"{field} is longer than {limit}; shorten it, or set {flag} to {to_cut} to have it cut"
+    )
     raise FieldError(message, field=field)

@@ -1,61 +1,29 @@
-"""``/v2/rerank`` as Cohere's clients know it: no documents in the answer."""
-
-from typing import Annotated
+"""``/v2/rerank`` as Cohere's clients know it: no documents in the answer, unless asked for."""
 
 import msgspec
-from msgspec import Meta
 
-from ranklet.runtime.tokenization import Cut
-
-from .. import inputs, wire  # noqa: TID252 - relative inside the package
+from .. import wire  # noqa: TID252 - relative inside the package
 from ..dialect import Dialect  # noqa: TID252 - the same
 from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
-
-
-class CohereBody(msgspec.Struct, kw_only=True):
-    """What to rank. Fields that are not listed, as priority, are ignored; null is absent."""
-
-    query: wire.Query
-    documents: wire.Documents
-    model: wire.Model = None
-    top_n: wire.TopN = None
-    top_k: wire.TopK = None
-    max_tokens_per_doc: Annotated[
-        Annotated[int, Meta(ge=0)] | None,
-        Meta(
-            description="Documents are cut to so many tokens, besides what the model's window "
-            "asks for; 0 and absent cut nothing more."
-        ),
-    ] = None
-
-
-class CohereResult(msgspec.Struct):
-    """A document's place in the ranking."""
-
-    index: wire.Index
-    relevance_score: wire.RelevanceScore
+from . import rerank_v1
+from .rerank_v1 import RerankBody, Result
 
 
 class CohereAnswer(msgspec.Struct):
     """The ranking, best first."""
 
     id: str
-    results: list[CohereResult]
+    results: list[Result]
     meta: wire.RerankMeta
 
 
-def _read(body: CohereBody) -> RerankRequest:
-    return RerankRequest(
-        query=inputs.read_text(body.query, field="query"),
-        documents=inputs.read_texts(body.documents, field="documents"),
-        model=body.model,
-        top_n=body.top_n or body.top_k,
-        cut=Cut(document_tokens=body.max_tokens_per_doc or None),
-    )
+def _read(body: RerankBody) -> RerankRequest:
+    """Heed what Cohere's API of this version has not: its clients and those of vLLM send it."""
+    return rerank_v1.read(body, returns_documents=False)
 
 
-def _write(_: CohereBody, _request: RerankRequest, result: RerankResult) -> CohereAnswer:
-    results = [CohereResult(ranked.index, ranked.score) for ranked in result.ranking]
+def _write(body: RerankBody, request: RerankRequest, result: RerankResult) -> CohereAnswer:
+    results = rerank_v1.results(body, request, result)
     return CohereAnswer(result.id, results, wire.rerank_meta(result, version="2"))
 
 
@@ -63,14 +31,15 @@ DIALECT = Dialect(
     name="Cohere v2",
     documents_field="documents",
     paths=("/v2/rerank",),
-    body=CohereBody,
+    body=RerankBody,
     answer=CohereAnswer,
     read=_read,
     write=_write,
     summary="Rank documents for a query, as Cohere v2",
     description=(
-        "Understands what Cohere's clients of the second version send. The answer never holds "
-        "documents; the model may be left out; priority is ignored, all requests take turns."
+        "Understands what Cohere's clients of the second version send, and all that /v1/rerank "
+        "does. Results hold their document only where return_documents is true; the model may be "
+        "left out; priority is ignored, all requests take turns."
     ),
     example={
         "query": "What is the capital of the United States?",

@@ -1,4 +1,4 @@
-"""``/v1/rerank`` as the union of what clients of LocalAI, Jina, Cohere v1, vLLM and Voyage send.
+"""``/v1/rerank`` as the union of what clients of many services send: LocalAI, Jina and others.
 
 No answer holds a null: some clients fail on them.
 """
@@ -29,17 +29,14 @@ class RerankBody(msgspec.Struct, kw_only=True):
     documents: wire.Documents
     model: wire.Model = None
     top_n: wire.TopN = None
-    top_k: Annotated[
-        wire.Limit | UnsetType | None,
-        Meta(
-            description="Another name of top_n. Where it is sent, even as null, the answer also "
-            'has Voyage\'s "data": its client always sends it.'
-        ),
-    ] = UNSET
+    top_k: wire.TopK = None
     rank_fields: wire.RankFields = None
     return_documents: Annotated[
         wire.Flag | None,
-        Meta(description="Whether results hold their document; true where absent."),
+        Meta(
+            description="Whether results hold their document. Where absent, they do not on "
+            "/v2/rerank and /reranking, and do on the other paths."
+        ),
     ] = None
     raw_scores: wire.RawScores = None
     use_activation: Annotated[
@@ -89,7 +86,11 @@ class Result(msgspec.Struct, kw_only=True):
         Any,
         Meta(
             description="The document as an object with its text; other fields as they came.",
-            extra_json_schema={"type": "object"},
+            extra_json_schema={
+                "type": "object",
+                "required": ["text"],
+                "properties": {"text": {"type": "string"}},
+            },
         ),
     ] = UNSET
 
@@ -108,11 +109,18 @@ class RerankAnswer(msgspec.Struct, kw_only=True):
     """The ranking, best first."""
 
     id: str
-    object: Literal["list"] = "list"
+    object: Annotated[
+        Literal["list", "rerank"],
+        Meta(description="rerank where raw_scores was sent, as Infinity's clients do; else list."),
+    ]
     model: Annotated[str, Meta(description="The model's name as requested.")]
     results: list[Result]
     data: Annotated[
-        list[VoyageResult] | UnsetType, Meta(description="The results again, for top_k.")
+        list[VoyageResult] | UnsetType,
+        Meta(
+            description="The results again, as Voyage's clients read them; absent where top_n is "
+            "sent, which those never do, without top_k."
+        ),
     ] = UNSET
     usage: wire.Usage
     meta: wire.RerankMeta
@@ -168,23 +176,33 @@ def _max_windows(body: RerankBody, *, documents: int) -> int | None:
 
 
 def _write(body: RerankBody, request: RerankRequest, result: RerankResult) -> RerankAnswer:
-    if not wire.is_set(body.truncation, default=True):
-        wire.refuse_cut(result, documents_field="documents", flag="truncation")
     return RerankAnswer(
         id=result.id,
+        object="list" if body.raw_scores is None else "rerank",
         model=result.model,
-        results=[
-            Result(
-                index=ranked.index,
-                relevance_score=ranked.score,
-                document=_document(request, ranked.index),
-            )
-            for ranked in result.ranking
-        ],
-        data=UNSET if body.top_k is UNSET else _voyage_results(body, request, result),
+        results=results(body, request, result),
+        data=_voyage_results(body, request, result) if _may_be_voyages(body) else UNSET,
         usage=wire.usage(result),
         meta=wire.rerank_meta(result, version="1"),
     )
+
+
+def results(body: RerankBody, request: RerankRequest, result: RerankResult) -> list[Result]:
+    """Give the ranking, with the documents that the request keeps.
+
+    Raises:
+        FieldError: something was cut that the body forbids to cut.
+    """
+    if not wire.is_set(body.truncation, default=True):
+        wire.refuse_cut(result, documents_field="documents", flag="truncation")
+    return [
+        Result(
+            index=ranked.index,
+            relevance_score=ranked.score,
+            document=_document(request, ranked.index),
+        )
+        for ranked in result.ranking
+    ]
 
 
 def _document(request: RerankRequest, index: int) -> dict[str, str] | Raw | UnsetType:
@@ -192,6 +210,11 @@ def _document(request: RerankRequest, index: int) -> dict[str, str] | Raw | Unse
         return UNSET
     kept = request.kept.get(index)
     return Raw(kept) if kept else {"text": request.documents[index]}
+
+
+def _may_be_voyages(body: RerankBody) -> bool:
+    """Whether a client of Voyage may have sent this: with ``top_k``, or with no limit at all."""
+    return body.top_n is None or body.top_k is not None
 
 
 def _voyage_results(
@@ -209,7 +232,7 @@ def _voyage_results(
 
 
 DIALECT = Dialect(
-    name="LocalAI, Jina, Cohere v1, vLLM, Voyage",
+    name="LocalAI, Jina, Cohere v1, vLLM, Voyage, Infinity",
     documents_field="documents",
     paths=("/v1/rerank", "/rerank", "/jina/v1/rerank", "/v3/rerank"),
     body=RerankBody,
@@ -218,9 +241,9 @@ DIALECT = Dialect(
     write=_write,
     summary="Rank documents for a query",
     description=(
-        "Understands what clients of LocalAI, Jina, Cohere v1, vLLM and Voyage send. Documents and "
-        "queries beyond the model's window are cut unless `truncation` is false; a query that was "
-        "cut is mentioned in meta.warnings."
+        "Understands what clients of LocalAI, Jina, Cohere v1, vLLM, Voyage and Infinity send. "
+        "Documents and queries beyond the model's window are cut unless `truncation` is false; a "
+        "query that was cut is mentioned in meta.warnings."
     ),
     example={
         "query": "Organic skincare products for sensitive skin",

@@ -1,7 +1,7 @@
 """``/score`` as vLLM's clients know it: scores in the order of the request, nothing is ranked."""
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -13,7 +13,7 @@ from ..dialect import Dialect  # noqa: TID252 - the same
 from ..errors import FieldError  # noqa: TID252 - the same
 from ..rerank import RerankRequest, RerankResult  # noqa: TID252 - the same
 
-_Texts = wire.Text | wire.Texts
+_Texts = wire.Text | wire.TextObject | wire.Texts
 
 _QUERIES = ("queries", "text_1", "data_1")
 _DOCUMENTS = ("documents", "items", "text_2", "data_2")
@@ -22,7 +22,8 @@ _DOCUMENTS = ("documents", "items", "text_2", "data_2")
 class ScoreBody(msgspec.Struct, kw_only=True):
     """What to score: one query for all documents, or as many of the one as of the other.
 
-    Both have several names, of which any will do. Fields that are not listed are ignored, null
+    Both have several names, of which any will do. Of one object with a list in "content", each part
+    is a query or a document. Fields that are not listed are ignored, null
     counts as absent.
     """
 
@@ -86,7 +87,7 @@ def _read(body: ScoreBody) -> RerankRequest:
 def _texts(body: ScoreBody, names: tuple[str, ...]) -> tuple[list[str], str]:
     """Give the texts under the first of ``names`` that the body has, and that name."""
     for name in names:
-        value: str | list[str | dict[str, Any]] | None = getattr(body, name)
+        value: inputs.Documents | None = getattr(body, name)
         if value is not None:
             return inputs.read_texts(value, field=name), name
     message = f"{names[0]} is required; it may also be called {' or '.join(names[1:])}"
@@ -104,11 +105,20 @@ def _write(_: ScoreBody, _request: RerankRequest, result: RerankResult) -> Score
     )
 
 
+def _one_of(names: tuple[str, ...]) -> dict[str, object]:
+    """Describe that a body has one of ``names``, and not as null."""
+    given = [
+        {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names
+    ]
+    return {"anyOf": given}
+
+
 DIALECT = Dialect(
     name="vLLM",
     documents_field="documents",
     paths=("/score", "/v1/score"),
     body=ScoreBody,
+    body_schema={"allOf": [_one_of(_QUERIES), _one_of(_DOCUMENTS)]},
     answer=ScoreAnswer,
     read=_read,
     write=_write,

@@ -3,6 +3,7 @@
 Taken from the clients' sources; docs/clients.md names them and the settings that lead to these.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,6 +101,17 @@ REQUESTS = [
         fields={"model": MODEL, "top_n": 2, "max_tokens_per_doc": 1000, "priority": 1},
     ),
     Recorded(
+        client="Infinity",
+        path="/rerank",
+        fields={"return_documents": False, "raw_scores": False, "model": "default/not-specified"},
+    ),
+    Recorded(
+        client="Voyage, JavaScript",  # nothing but what must be
+        path="/v1/rerank",
+        fields={"model": MODEL},
+        results_field="data",
+    ),
+    Recorded(
         client="Atlas, Voyage",
         path="/v1/rerank",
         fields={"model": MODEL, "top_k": 3},
@@ -132,6 +144,27 @@ def test_dify_reads_the_text_of_documents(
         response = httpx.post(address + recorded.path, json=recorded.body(query, documents))
         texts = [result["document"]["text"] for result in response.json()["results"]]
         assert texts == [documents[index] for index, _ in ranking]
+
+
+def test_infinity_reads_what_the_answer_is(address: str, query: str, documents: list[str]) -> None:
+    [recorded] = (recorded for recorded in REQUESTS if recorded.client == "Infinity")
+    body = recorded.body(query, documents)
+    assert httpx.post(address + recorded.path, json=body).json()["object"] == "rerank"
+
+
+def test_nvidias_clients_read_logits(
+    address: str, query: str, documents: list[str], ranking: list[tuple[int, float]]
+) -> None:
+    body = {
+        "model": MODEL,
+        "query": {"text": query},
+        "passages": [{"text": text} for text in documents],
+        "truncate": "END",
+    }
+    found = httpx.post(f"{address}/v1/ranking", json=body).json()["rankings"]
+    assert [ranked["index"] for ranked in found] == [index for index, _ in ranking]
+    for ranked, (_, score) in zip(found, ranking, strict=True):
+        assert 1 / (1 + math.exp(-ranked["logit"])) == pytest.approx(score, rel=1e-5)
 
 
 def test_ragflow_counts_tokens(address: str, query: str, documents: list[str]) -> None:

@@ -20,6 +20,8 @@ PROVIDERS = [
     ("hosted_vllm", ""),
     ("hosted_vllm", "/v1"),
     ("huggingface", ""),
+    ("voyage", ""),
+    ("voyage", "/v1"),
 ]
 """How LiteLLM may be told to speak, and what people put behind the address."""
 
@@ -50,11 +52,23 @@ def test_rerank_without_blocking(
     assert pairs(answer) == ranking
 
 
-@pytest.mark.parametrize("provider", ["cohere", "jina_ai", "hosted_vllm", "huggingface"])
-def test_documents_come_back(provider: str, address: str, query: str, documents: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("provider", "path"),
+    [
+        ("cohere", "/v1/rerank"),
+        ("cohere", "/v2/rerank"),
+        ("jina_ai", ""),
+        ("hosted_vllm", ""),
+        ("huggingface", ""),
+        ("voyage", ""),
+    ],
+)
+def test_documents_come_back(
+    provider: str, path: str, address: str, query: str, documents: list[str]
+) -> None:
     answer = litellm.rerank(
         model=f"{provider}/{MODEL}",
-        api_base=address + ("/v1/rerank" if provider == "cohere" else ""),
+        api_base=address + path,
         api_key="any",
         query=query,
         documents=documents,

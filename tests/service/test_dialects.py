@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -75,6 +75,13 @@ class TestUnion:
         document = next(r["document"] for r in answer["results"] if r["index"] == 0)
         assert document == {"text": "paris\n1", "title": "paris", "body": "capital", "year": 1}
 
+    @pytest.mark.parametrize("text", [5, ["a"], {"a": "b"}, None, True])
+    def test_the_text_of_a_document_is_a_string(self, ask: Ask, text: object) -> None:
+        documents = [{"text": text, "title": "Organic"}, {"text": "moon", "title": "sun"}]
+        answer = ask("/v1/rerank", query=QUERY, documents=documents, rank_fields=["title"])
+        found = {result["index"]: result["document"] for result in answer["results"]}
+        assert found == {0: {"text": "Organic", "title": "Organic"}, 1: documents[1]}
+
     @pytest.mark.parametrize(
         ("path", "field"),
         [("/v1/rerank", "documents"), ("/reranking", "documents"), ("/v1/reranking", "input")],
@@ -104,6 +111,28 @@ class TestUnion:
         assert len(set(scores_of(answer).values())) == 1
         assert answer["results"][0]["document"]["text"] == "paris\ncapital"
 
+    @pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/reranking"])
+    def test_parts_of_one_message_are_documents(self, ask: Ask, path: str) -> None:
+        message = {"content": [{"type": "text", "text": text} for text in DOCUMENTS]}
+        answers = [
+            ask(path, query=QUERY, documents=documents, return_documents=True)["results"]
+            for documents in (message, DOCUMENTS)
+        ]
+        assert answers[0] == answers[1]
+
+    def test_one_object_is_one_document(self, ask: Ask) -> None:
+        for document in ({"text": "paris", "id": 7}, {"content": "paris", "text": "paris"}):
+            [result] = ask("/v1/rerank", query=QUERY, documents=document)["results"]
+            assert result["document"] == document
+        assert ask("/v1/rerank", query=QUERY, documents={"content": []})["results"] == []
+
+    def test_parts_that_are_not_text_are_named(self, tiny_client: httpx.Client) -> None:
+        content = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}]
+        body = {"query": QUERY, "documents": {"content": content}}
+        response = tiny_client.post("/v1/rerank", json=body)
+        assert response.status_code == 422
+        assert response.json()["error"]["param"] == "documents.content[1]"
+
     @pytest.mark.parametrize(
         ("document", "words"),
         [
@@ -131,11 +160,29 @@ class TestUnion:
         for result, voyage in zip(answer["results"], answer["data"], strict=True):
             assert {key: result[key] for key in voyage} == voyage
 
-    def test_top_k_may_be_null_as_voyages_client_sends_it(self, ask: Ask) -> None:
-        body = {"query": QUERY, "documents": DOCUMENTS, "return_documents": True}
-        answer = ask("/v1/rerank", **body, top_k=None)
+    @pytest.mark.parametrize("options", [{}, {"top_k": None}, {"model": None, "top_n": None}])
+    def test_voyages_clients_need_not_send_top_k(
+        self, ask: Ask, options: dict[str, object]
+    ) -> None:
+        body = {"query": QUERY, "documents": DOCUMENTS, **options}
+        answer = ask("/v1/rerank", **body)
+        assert [set(result) for result in answer["data"]] == [{"index", "relevance_score"}] * 3
+        assert all("document" in result for result in answer["results"])
+        answer = ask("/v1/rerank", **body, return_documents=True)
         assert {result["document"] for result in answer["data"]} == set(DOCUMENTS)
-        assert "data" not in ask("/v1/rerank", **body)
+
+    def test_other_clients_are_spared_what_voyages_read(self, ask: Ask) -> None:
+        body = {"query": QUERY, "documents": DOCUMENTS}
+        assert "data" not in ask("/v1/rerank", **body, top_n=2)
+        assert "data" in ask("/v1/rerank", **body, top_n=2, top_k=2)
+
+    def test_infinitys_client_names_no_model_and_wants_an_object_of_its_own(self, ask: Ask) -> None:
+        body = {"query": QUERY, "documents": DOCUMENTS, "return_documents": False}
+        answer = ask("/rerank", **body, raw_scores=False, model="default/not-specified")
+        assert answer["object"] == "rerank"
+        plain = ask("/rerank", **body, raw_scores=None)
+        assert plain["object"] == "list"
+        assert answer["results"] == plain["results"]
 
     def test_chunks_are_read_where_asked(self, ask: Ask) -> None:
         cut, chunked = (
@@ -219,6 +266,43 @@ class TestCohereV2:
         answer = ask("/v2/rerank", query="moon", documents=[LONG], max_tokens_per_doc=5)
         assert answer["meta"]["tokens"]["input_tokens"] == 1 + 5 + 3
 
+    def test_documents_come_back_where_asked(self, ask: Ask) -> None:
+        answer = ask("/v2/rerank", query=QUERY, documents=DOCUMENTS, return_documents=True)
+        assert set(answer) == {"id", "results", "meta"}
+        assert {result["document"]["text"] for result in answer["results"]} == set(DOCUMENTS)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"use_activation": False},
+            {"raw_scores": True},
+            {"truncate_prompt_tokens": 8},
+            {"truncate_prompt_tokens": 8, "truncation_side": "left"},
+            {"max_tokens_per_query": 2},
+            {"max_chunks_per_doc": 4},
+            {"rank_fields": ["title"]},
+        ],
+    )
+    def test_what_the_first_version_knows_is_heeded(
+        self, ask: Ask, options: dict[str, object]
+    ) -> None:
+        documents = [{"text": LONG, "title": "moon"}, {"text": "paris", "title": QUERY}]
+        body = {"query": QUERY, "documents": documents}
+        scores = scores_of(ask("/v2/rerank", **body, **options))
+        assert scores == scores_of(ask("/v1/rerank", **body, **options))
+        assert scores != scores_of(ask("/v2/rerank", **body))
+
+    def test_fields_are_read_without_a_text(self, ask: Ask) -> None:
+        documents = [{"title": "moon"}, {"title": QUERY}]
+        answer = ask("/v2/rerank", query=QUERY, documents=documents, rank_fields=["title"])
+        assert answer["results"][0]["index"] == 1
+
+    def test_truncation_false_is_heeded(self, tiny_client: httpx.Client) -> None:
+        body = {"query": QUERY, "documents": [LONG], "truncation": False}
+        response = tiny_client.post("/v2/rerank", json=body)
+        assert response.status_code == 422
+        assert response.json()["error"]["param"] == "documents[0]"
+
     def test_top_k_is_top_n(self, ask: Ask) -> None:
         assert len(ask("/v2/rerank", query=QUERY, documents=DOCUMENTS, top_k=1)["results"]) == 1
 
@@ -261,6 +345,38 @@ class TestMixedbread:
         assert [result["input"] for result in sorted(data, key=lambda r: r["index"])] == expected
 
 
+class TestNvidia:
+    BODY: ClassVar[dict[str, object]] = {
+        "query": {"text": QUERY},
+        "passages": [{"text": text} for text in DOCUMENTS],
+    }
+
+    @pytest.mark.parametrize("path", ["/v1/ranking", "/ranking", "/v1/v1/ranking"])
+    def test_passages_get_logits(self, ask: Ask, path: str) -> None:
+        answer = ask(path, model="tiny", truncate="END", **self.BODY)
+        assert set(answer) == {"rankings", "usage"}
+        found = [(ranking["index"], ranking["logit"]) for ranking in answer["rankings"]]
+        raw = ask("/v1/rerank", query=QUERY, documents=DOCUMENTS, raw_scores=True)
+        assert found == [(result["index"], result["relevance_score"]) for result in raw["results"]]
+        assert answer["usage"] == raw["usage"]
+
+    def test_top_k_and_nulls(self, ask: Ask) -> None:
+        assert len(ask("/v1/ranking", **self.BODY, top_k=1)["rankings"]) == 1
+        nulls = dict.fromkeys(("model", "top_k", "truncate"))
+        assert len(ask("/v1/ranking", **self.BODY, **nulls)["rankings"]) == 3
+
+    def test_what_is_too_long_is_cut_unless_that_is_forbidden(
+        self, ask: Ask, tiny_client: httpx.Client
+    ) -> None:
+        body = {"query": {"text": QUERY}, "passages": [{"text": "a"}, {"text": LONG}]}
+        for options in ({}, {"truncate": "END"}):
+            assert len(ask("/v1/ranking", **body, **options)["rankings"]) == 2
+        response = tiny_client.post("/v1/ranking", json={**body, "truncate": "NONE"})
+        assert response.status_code == 422
+        assert response.json()["error"]["param"] == "passages[1]"
+        assert 'set truncate to "END"' in response.json()["message"]
+
+
 class TestScore:
     @pytest.mark.parametrize("path", ["/score", "/v1/score"])
     def test_scores_keep_the_order_of_the_request(self, ask: Ask, path: str) -> None:
@@ -282,6 +398,16 @@ class TestScore:
     def test_both_have_several_names(self, ask: Ask, queries: str, documents: str) -> None:
         answer = ask("/score", **{queries: [QUERY], documents: DOCUMENTS})
         assert answer["data"] == ask("/score", text_1=QUERY, text_2=DOCUMENTS)["data"]
+
+    def test_parts_of_one_message_are_texts(self, ask: Ask) -> None:
+        def message(texts: list[str]) -> dict[str, object]:
+            return {"content": [{"type": "text", "text": text} for text in texts]}
+
+        for queries in ([QUERY], [QUERY, "old moon", QUERY]):
+            answer = ask("/score", text_1=message(queries), text_2=message(DOCUMENTS))
+            assert answer["data"] == ask("/score", text_1=queries, text_2=DOCUMENTS)["data"]
+        data = ask("/score", text_1={"text": QUERY}, text_2={"content": "paris"})["data"]
+        assert data == ask("/score", text_1=QUERY, text_2="paris")["data"]
 
     def test_as_many_queries_as_documents_go_pair_by_pair(self, ask: Ask) -> None:
         queries = [QUERY, "old moon", QUERY]
@@ -342,14 +468,15 @@ class TestScore:
 
 
 def test_the_body_tells_dialects_apart_however_it_is_spelled(tiny_client: httpx.Client) -> None:
-    def is_tei(content: bytes) -> bool:
-        return isinstance(tiny_client.post("/rerank", content=content).json(), list)
+    def is_tei(content: bytes, path: str = "/rerank") -> bool:
+        return isinstance(tiny_client.post(path, content=content).json(), list)
 
+    for path in ("/rerank", "/v1/rerank", "/reranking", "/v1/reranking"):
+        assert is_tei(b'{"query": "b", "documents": ["a"], "texts": ["a"]}', path)
     assert is_tei(b'{"texts": ["a"], "query": "b"}')
     assert is_tei(b'\xef\xbb\xbf{"query": "\\ud800", "texts": ["a"]}')
     assert is_tei(b'{"query": "b", "texts": ["a"], "documents": null}')
     assert not is_tei(b'{"query": "\\"texts\\"", "documents": ["\\"texts\\""]}')
-    assert not is_tei(b'{"query": "b", "documents": ["a"], "texts": ["a"]}')
     assert not is_tei(b'{"query": "b", "documents": ["a"], "texts": null}')
     assert not is_tei(b'{"query": "b", "documents": [{"text": "a", "texts": ["c"]}]}')
 

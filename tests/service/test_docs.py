@@ -36,7 +36,7 @@ def test_document_describes_the_routes_that_there_are(
 ) -> None:
     app = create_app(Settings(models=(tiny_bundle,)))
     routes = {
-        (route.path, method.lower())
+        (route.path.replace(":path}", "}"), method.lower())
         for route in app.routes
         for handler in getattr(route, "route_handlers", [])
         for method in handler.http_methods
@@ -107,7 +107,7 @@ def test_questions_are_answered_as_described(
 ) -> None:
     for path, method, operation in operations(document):
         if method == "get" and path != "/metrics":
-            answer = tiny_client.get(path).json()
+            answer = tiny_client.get(path.replace("{name}", "tiny")).json()
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
             fields = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
             assert set(fields.get("required", [])) <= set(answer) <= set(fields["properties"])

@@ -23,13 +23,14 @@ PATHS = st.sampled_from(sorted(dialects_by_path(all_dialects())))
 DOCUMENT = TEXT | st.dictionaries(st.just("text") | TEXT, TEXT | JSON, max_size=3)
 PART = st.fixed_dictionaries({"type": st.sampled_from(["text", "image_url"]), "text": TEXT | JSON})
 MESSAGE = st.fixed_dictionaries({"content": st.lists(PART, max_size=2) | JSON})
-DOCUMENTS = st.lists(DOCUMENT | MESSAGE | JSON, max_size=4) | TEXT | JSON
+DOCUMENTS = st.lists(DOCUMENT | MESSAGE | JSON, max_size=4) | TEXT | MESSAGE | JSON
 FLAG = st.none() | st.booleans() | st.sampled_from(["true", "no"]) | JSON
 NUMBER = st.none() | st.integers(-2, 5) | st.integers() | JSON
 BODIES = st.fixed_dictionaries(
     {"query": TEXT | MESSAGE | JSON},
     optional={
-        **dict.fromkeys(("documents", "texts", "input", "text_1", "text_2", "items"), DOCUMENTS),
+        **dict.fromkeys(("documents", "texts", "input", "passages"), DOCUMENTS),
+        **dict.fromkeys(("text_1", "text_2", "items"), DOCUMENTS),
         "model": st.none() | st.sampled_from(["tiny", "absent", "nobody", ""]) | JSON,
         "rank_fields": st.none() | st.lists(TEXT, max_size=2) | JSON,
         "truncation_side": st.sampled_from(["left", "right"]) | JSON,

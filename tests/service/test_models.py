@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,7 +115,32 @@ def test_aliases_and_a_name_for_everything_else(start_server: StartServer, model
         answer = rerank(client, name)
         assert scores(answer) == expected
         assert answer.json()["model"] == name
-    assert scores(rerank(client, None)) == own
+    for nothing in (None, "", "default/not-specified"):
+        assert scores(rerank(client, nothing)) == own
+    models.configure("b", "aliases: [default/not-specified]", "score: raw")
+    client.post("/v1/models/reload")
+    assert scores(rerank(client, "default/not-specified")) == other
+
+
+def test_a_model_is_told_by_its_name(start_server: StartServer, models: Models) -> None:
+    """As OpenAI's client retrieves it, which writes a slash as %2F."""
+    models.install("a")
+    models.configure("a", "aliases: [BAAI/bge-reranker-base]")
+    absent = "name: b\nbackend: rerankers\nparameters: {model: cross-encoder}\n"
+    (models.config / "b.yaml").write_text(absent)
+    _, client = start_server(*models.words)
+    listed = client.get("/v1/models").json()["data"]
+    assert [model["id"] for model in listed] == ["a", "b"]
+    assert listed[0]["created"] == int((models.bundles / "a/manifest.json").stat().st_mtime)
+    assert abs(listed[1]["created"] - time.time()) < 100
+    for name in ("a", "BAAI/bge-reranker-base", "BAAI%2Fbge-reranker-base"):
+        for path in ("/v1/models", "/models"):
+            assert client.get(f"{path}/{name}").json() == listed[0]
+    for name in ("c", "BAAI/bge", "a/b"):
+        answer = client.get(f"/v1/models/{name}")
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] == "model_not_found"
+    assert client.get("/v1/models/").json()["object"] == "list"
 
 
 def test_options_do_what_they_say(

@@ -6,6 +6,7 @@ import json
 from typing import Any, cast
 
 import httpx
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -51,17 +52,48 @@ def with_whole_numbers(body: object) -> object:
 def without_refusal(body: object) -> object:
     """Leave out what is refused for its company, as the document says in words.
 
-    Long texts where cutting is forbidden, and many chunks of many documents.
+    Long texts where cutting is forbidden, many chunks of many documents, and objects without any
+    of the fields that are to be read.
     """
     if not isinstance(body, dict):
         return body
     fields = cast("dict[str, object]", body)
     return {
-        name: value
+        name: _with_text(value) if name in {"documents", "input"} else value
         for name, value in fields.items()
-        if not (name in {"truncation", "truncate"} and str(value).lower() == "false")
+        if not (name in {"truncation", "truncate"} and str(value).lower() in {"false", "none"})
         and not (name == "max_chunks_per_doc" and isinstance(value, int) and value > 10)
     }
+
+
+def _with_text(documents: object) -> object:
+    if isinstance(documents, dict):
+        return cast("dict[str, object]", documents) | {"text": "a"}
+    if isinstance(documents, list):
+        return [_with_text(document) for document in cast("list[object]", documents)]
+    return documents
+
+
+def test_documents_may_be_all_that_the_server_reads() -> None:
+    """With ``rank_fields``, objects need no text."""
+    document = {"title": "b"}
+    bodies = {
+        "RerankBody": {"query": "a", "documents": [document], "rank_fields": ["title"]},
+        "MixedbreadBody": {"query": "a", "input": [document], "rank_fields": ["title"]},
+    }
+    for name, body in bodies.items():
+        schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
+        assert jsonschema_rs.is_valid(schema, body)
+        assert not jsonschema_rs.is_valid(schema, body | {"query": document})
+
+
+def test_scores_are_of_queries_and_documents() -> None:
+    content = DOCUMENT["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]
+    schema = content["schema"] | {"components": DOCUMENT["components"]}
+    for body in ({"text_1": "a", "text_2": "b"}, {"queries": ["a"], "items": None, "data_2": "b"}):
+        assert jsonschema_rs.is_valid(schema, body)
+    for part in ({}, {"text_1": "a"}, {"text_2": "b"}, {"text_1": "a", "items": None}):
+        assert not jsonschema_rs.is_valid(schema, part)
 
 
 @pytest.mark.parametrize(("operation", "mode"), RUNS)

@@ -1,5 +1,8 @@
 """What clients of text-embeddings-inference send and expect."""
 
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -7,6 +10,8 @@ import pytest
 
 from ranklet import __version__
 from ranklet.service.dialects.tei import DIALECT
+
+StartServer = Callable[..., tuple["subprocess.Popen[str]", httpx.Client]]
 
 QUERY = "what is the capital city of france"
 TEXTS = ["the moon is old", "paris is the capital of france", "a large city on the river"]
@@ -146,7 +151,27 @@ def test_info_tells_the_model_and_the_limits(tiny_client: httpx.Client) -> None:
     assert set(info["model_type"]) == {"reranker"}
     assert (info["max_input_length"], info["max_client_batch_size"]) == (64, 1000)
     assert info["version"] == __version__
+    assert info["model_dtype"] in {"int8", "float32"}
+    assert info["max_batch_tokens"] == 64
+    assert info["tokenization_workers"] >= 1
+    assert (info["max_batch_requests"], info["sha"], info["docker_label"]) == (0, "", "")
     assert tiny_client.get("/v1/info").json() == info
+
+
+def test_info_promises_no_more_texts_than_may_wait(
+    start_server: StartServer, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "models.yaml"
+    config.write_text(
+        f"name: chunked\nbackend: rerankers\nparameters: {{model: {tiny_bundle}}}\n"
+        "long_documents: chunk\n"
+    )
+    for words, most in ((["--model", tiny_bundle], 50), (["--config", config], 5)):
+        _, client = start_server(*words, "--max-queued-pairs", "50")
+        assert client.get("/info").json()["max_client_batch_size"] == most
+        rank(client, texts=["moon " * 10_000] * most)
+        over = {"query": QUERY, "texts": ["moon " * 10_000] * (most + 1)}
+        assert client.post("/rerank", json=over).status_code == 413
 
 
 def test_only_the_lack_of_texts_is_of_type_empty(tiny_client: httpx.Client) -> None:
