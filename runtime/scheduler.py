@@ -84,6 +84,8 @@ class _Request:
         started = time.perf_counter()
         query = scorer.encoder.encode_query(self._query_text, self._cut)
         self._times = StageTimes(started - self._submitted, time.perf_counter() - started)
+        if not self._documents:  # no lane has a last pair that would complete it
+            self._complete(query)
         for _ in range(min(workers, len(self._documents)) - 1):
             queue.put(_Lane(self, self._lane(query, scorer, workers)))
         yield from self._lane(query, scorer, workers)

@@ -4,9 +4,10 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,6 +139,12 @@ class TestInput:
             ("q", ["a", 3], r"documents\[1\] must be a string, not int"),
             ("q", [b"a"], r"documents\[0\] must be a string, not bytes"),
             ("q", "text", "documents must be a list of strings, not a string"),
+            ("q", b"text", "documents must be a list of strings, not bytes"),
+            ("q", {"a", "b"}, "documents must be a list of strings, not set"),
+            ("q", {"a": "b"}, "documents must be a list of strings, not dict"),
+            ("q", 5, "documents must be a list of strings, not int"),
+            ("q", np.array("a"), "documents must be a list of strings, not ndarray"),
+            ("q", np.array([5]), r"documents\[0\] must be a string, not int64"),
         ],
     )
     def test_what_is_not_text_is_named(
@@ -145,6 +152,32 @@ class TestInput:
     ) -> None:
         with pytest.raises(InputError, match=message):
             reranker.score(query, documents)
+
+    @pytest.mark.parametrize("take", [iter, np.array, tuple, lambda texts: map(str, texts)])
+    @pytest.mark.parametrize("count", [0, 1, 6])
+    def test_documents_come_in_whatever_has_an_order(
+        self, reranker: Reranker, take: Callable[[list[str]], Iterable[str]], count: int
+    ) -> None:
+        documents = DOCUMENTS[:count]
+        scores = reranker.submit(QUERY, take(documents)).result(timeout=30).logits
+        assert scores.tolist() == reranker.score(QUERY, documents, raw_scores=True).tolist()
+        assert len(reranker.rerank(QUERY, take(documents))) == count
+
+    @pytest.mark.parametrize("value", [1.5, "2"])
+    def test_numbers_that_are_not_whole_are_refused(self, reranker: Reranker, value: int) -> None:
+        problem = f"must be a whole number, not {value!r}"
+        with pytest.raises(InputError, match=f"max_windows {problem}"):
+            reranker.score(QUERY, DOCUMENTS, max_windows=value)
+        with pytest.raises(InputError, match=f"top_n {problem}"):
+            reranker.rerank(QUERY, DOCUMENTS, top_n=value)
+        with pytest.raises(InputError, match=f"workers {problem}"):
+            Reranker.open(TINY, workers=value)
+        with pytest.raises(InputError, match=f"window_tokens {problem}"):
+            Reranker.open(TINY, window_tokens=value)
+
+    def test_whole_numbers_may_be_those_of_numpy(self, reranker: Reranker) -> None:
+        one: Any = np.int64(1)
+        assert len(reranker.rerank(QUERY, DOCUMENTS, top_n=one, max_windows=one)) == 1
 
     def test_workers_below_one_are_refused(self) -> None:
         with pytest.raises(InputError, match="workers must be at least 1, not 0"):
@@ -427,6 +460,11 @@ class TestScheduler:
         closing.join(10)
         assert first.exception(0) is None
         assert caplog.records == []
+
+    def test_a_request_without_documents_is_complete(
+        self, slow: tuple[Scheduler, SlowScorer]
+    ) -> None:
+        assert slow[0].submit("q", []).result(10).logits.shape == (0,)
 
     def test_an_answered_request_is_not_kept(self) -> None:
         class Text(str):
