@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 import msgspec
 import numpy as np
@@ -32,7 +32,8 @@ _CUDA_WORKERS = 2
 class Reranker:
     """Scores documents for a query with the model of a bundle.
 
-    Safe to use from many threads. Close it when done, or use it as a context manager:
+    Safe to use from many threads of the process that opened it; a forked process needs its own.
+    Close it when done, or use it as a context manager:
 
         with Reranker.open("models/built/ranklet-mini") as reranker:
             reranker.rerank("how tall is the eiffel tower", documents, top_n=3)
@@ -123,7 +124,7 @@ class Reranker:
             InputError: query or documents are not text, documents have no order (a set, a
                 mapping), or ``max_windows`` is not a whole number of at least 1.
             ScoringError: the graph failed.
-            ClosedError: the reranker is closed.
+            ClosedError: the reranker is closed, or was opened before this process was forked.
         """
         return self._scores(query, documents, raw_scores=raw_scores, max_windows=max_windows)[1]
 
@@ -148,7 +149,7 @@ class Reranker:
         Raises:
             InputError: as in ``score``, and where ``top_n`` is not a whole number of at least 1.
             ScoringError: the graph failed.
-            ClosedError: the reranker is closed.
+            ClosedError: the reranker is closed, or was opened before this process was forked.
         """
         if top_n is not None:
             top_n = at_least_one(top_n, name="top_n")
@@ -179,7 +180,7 @@ class Reranker:
         Raises:
             InputError: query or documents are not text, documents have no order (a set, a
                 mapping), or ``max_windows`` is not a whole number of at least 1.
-            ClosedError: the reranker is closed.
+            ClosedError: the reranker is closed, or was opened before this process was forked.
         """
         max_windows = at_least_one(max_windows, name="max_windows")
         require_text(query, name="query")
@@ -191,6 +192,20 @@ class Reranker:
     def close(self) -> None:
         """Stop the workers; requests that still wait fail with ``ClosedError``."""
         self._scheduler.close()
+
+    def __repr__(self) -> str:
+        """Tell the model, its variant, the workers, and whether it is open."""
+        state = "closed" if self._scheduler.is_closed else "open"
+        return f"<Reranker {self.name} {self.variant}, workers={self.workers}, {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: threads and sessions cannot go to another process.
+
+        Raises:
+            TypeError: always.
+        """
+        message = "a reranker cannot be pickled; open one in each process"
+        raise TypeError(message)
 
     def __enter__(self) -> Self:
         """Give the reranker itself."""

@@ -1,6 +1,9 @@
 """Scoring: the same to the bit whatever the company, fair, bounded, never a crash."""
 
 import gc
+import pickle
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -315,6 +318,43 @@ class TestClosing:
         Reranker.open(TINY, workers=3).score(QUERY, DOCUMENTS)
         gc.collect()
         assert threading.active_count() == before
+
+
+FORK = """
+import os, signal, sys
+from ranklet import Reranker
+reranker = Reranker.open(sys.argv[1], workers=2)
+reranker.score("moon", ["moon"])
+if child := os.fork():
+    _, status = os.waitpid(child, 0)
+    print(status, len(reranker.score("moon", ["moon"])))
+else:
+    signal.alarm(20)  # ends it where it waits forever
+    try:
+        reranker.score("moon", ["moon"])
+    except RuntimeError as error:
+        print(error, flush=True)
+    with Reranker.open(sys.argv[1], workers=1) as own:
+        print(len(own.score("moon", ["moon"])), flush=True)
+    os._exit(0)  # onnxruntime's own end waits forever in a child that did not import it itself
+"""
+
+
+class TestProcesses:
+    def test_a_forked_process_needs_its_own(self) -> None:
+        command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, str(TINY)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        problem = "the reranker was opened before this process was forked; open one in it"
+        assert result.stdout.splitlines() == [problem, "1", "0 1"], result.stderr
+
+    def test_pickling_is_refused(self, reranker: Reranker) -> None:
+        with pytest.raises(TypeError, match="cannot be pickled; open one in each process"):
+            pickle.dumps(reranker)
+
+    def test_it_tells_what_it_is(self) -> None:
+        with Reranker.open(TINY, variant="fp32", workers=2) as reranker:
+            assert repr(reranker) == "<Reranker tiny fp32, workers=2, open>"
+        assert repr(reranker) == "<Reranker tiny fp32, workers=2, closed>"
 
 
 class SlowScorer:
