@@ -23,6 +23,7 @@ def listed_documents(documents: Iterable[str]) -> list[str]:
     Raises:
         InputError: they are no strings, or have no order that scores could follow.
     """
+    kind = type(documents).__name__
     if isinstance(documents, str):
         message = "documents must be a list of strings, not a string"
         raise InputError(message)
@@ -31,7 +32,7 @@ def listed_documents(documents: Iterable[str]) -> list[str]:
     except TypeError:
         entries = None
     if entries is None or isinstance(documents, bytes | bytearray | Mapping | set | frozenset):
-        message = f"documents must be a list of strings, not {type(documents).__name__}"
+        message = f"documents must be a list of strings, not {kind}"
         raise InputError(message)
     listed = list(entries)
     for index, document in enumerate(listed):

@@ -45,6 +45,14 @@ DOCUMENTS = [
 ]
 
 
+CONTAINERS: list[Callable[[list[str]], Iterable[str]]] = [
+    iter,
+    tuple,
+    np.array,
+    lambda documents: map(str, documents),
+]
+
+
 @pytest.fixture(scope="module", params=["fp32", "int8", "int8-avx2"])
 def reranker(request: pytest.FixtureRequest) -> Iterator[Reranker]:
     with Reranker.open(TINY, variant=request.param, workers=2) as reranker:
@@ -156,7 +164,7 @@ class TestInput:
         with pytest.raises(InputError, match=message):
             reranker.score(query, documents)
 
-    @pytest.mark.parametrize("take", [iter, np.array, tuple, lambda texts: map(str, texts)])
+    @pytest.mark.parametrize("take", CONTAINERS)
     @pytest.mark.parametrize("count", [0, 1, 6])
     def test_documents_come_in_whatever_has_an_order(
         self, reranker: Reranker, take: Callable[[list[str]], Iterable[str]], count: int
