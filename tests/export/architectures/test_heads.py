@@ -323,6 +323,11 @@ def keep_modules(count: int) -> Callable[[Path], None]:
     return spoil
 
 
+def end_in_norm(folder: Path) -> None:
+    edit("2_Dense/config.json", out_features=1)(folder)
+    keep_modules(4)(folder)
+
+
 @pytest.mark.parametrize(
     ("spoil", "found"),
     [
@@ -345,13 +350,7 @@ def keep_modules(count: int) -> Callable[[Path], None]:
         (keep_modules(2), r"it is an embedding model \(bi-encoder\); a cross-encoder is needed"),
         (keep_modules(3), "it is an embedding model"),
         (edit("4_Dense/config.json", out_features=2), "it is an embedding model"),
-        (
-            lambda folder: (
-                edit("2_Dense/config.json", out_features=1)(folder),
-                keep_modules(4)(folder),
-            ),
-            "does not end in one logit",
-        ),
+        (end_in_norm, "does not end in one logit"),
         (edit("config_sentence_transformers.json", activation_fn="torch.nn.Tanh"), "torch.nn.Tanh"),
     ],
 )
