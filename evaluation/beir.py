@@ -6,6 +6,8 @@ qrels.tsv       query-id, corpus-id and score, with tabs between, below a line o
                 or qrels/test.tsv, as BEIR's own archives have it
 """
 
+import json
+import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -18,6 +20,9 @@ Qrels = dict[str, dict[str, int]]
 
 _QRELS_NAMES = ("qrels.tsv", "qrels/test.tsv")
 _QRELS_HEADER = ["query-id", "corpus-id", "score"]
+_LARGEST_RELEVANCE = 1_000_000
+"""trec_eval counts the documents of each relevance up to the largest that there is."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LAYOUT_HINT = "a test collection has corpus.jsonl, queries.jsonl and qrels.tsv"
 
 
@@ -72,7 +77,7 @@ def _read_texts(
         try:
             entry = decode(line)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise CollectionError(path, number, str(error)) from error
+            raise CollectionError(path, number, _problem(line, error)) from error
         name = str(entry.id)
         if name in seen:
             raise CollectionError(path, number, f"the _id {name!r} is there a second time")
@@ -82,23 +87,43 @@ def _read_texts(
     return texts
 
 
-def find_qrels(folder: Path) -> Path:
+def _problem(line: str, error: Exception) -> str:
+    """Say what is wrong; half a surrogate pair is what msgspec has no words for."""
+    try:
+        text = json.dumps(json.loads(line), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return str(error)
+    if (lone := _SURROGATE.search(text)) is None:
+        return str(error)
+    return f"the escape \\u{ord(lone[0]):04x} is half of a surrogate pair and no character"
+
+
+def find_qrels(folder: Path, name: str | None = None) -> Path:
     """Give the path of the judgements.
+
+    Args:
+        folder: The collection's folder.
+        name: A file in it or elsewhere; where None, one of the layout's own.
 
     Raises:
         CollectionFileMissingError: there are none.
     """
-    for name in _QRELS_NAMES:
-        if (folder / name).is_file():
-            return folder / name
-    raise CollectionFileMissingError(folder / _QRELS_NAMES[0], hint=_LAYOUT_HINT)
+    if name is not None:
+        return folder / name if (folder / name).is_file() else Path(name)
+    for known in _QRELS_NAMES:
+        if (folder / known).is_file():
+            return folder / known
+    first, other = _QRELS_NAMES
+    hint = f"neither does {other}; {_LAYOUT_HINT}"
+    raise CollectionFileMissingError(folder / first, hint=hint)
 
 
 def read_qrels(path: Path) -> Qrels:
     """Read judgements.
 
     Raises:
-        CollectionError: a line is not a judgement or judges what was judged before.
+        CollectionError: a line is not a judgement or judges what was judged before, or no document
+            is relevant to any query.
     """
     qrels: Qrels = {}
     for number, line in read_lines(path, hint=_LAYOUT_HINT):
@@ -113,19 +138,25 @@ def read_qrels(path: Path) -> Qrels:
         judged[document] = relevance
     if not qrels:
         raise CollectionError(path, None, "holds no judgements")
+    if not any(relevance > 0 for judged in qrels.values() for relevance in judged.values()):
+        raise CollectionError(path, None, "judges no document relevant: no score is above 0")
     return qrels
 
 
 def _parse_judgement(path: Path, number: int, fields: list[str]) -> tuple[str, str, int]:
     try:
-        query, document, relevance = fields
-        return query, document, int(relevance)
+        query, document, score = fields
+        relevance = int(score)
     except ValueError as error:
         problem = (
             "expected query-id, corpus-id and score (a whole number) with tabs between, "
             f"found {fields!r}"
         )
         raise CollectionError(path, number, problem) from error
+    if abs(relevance) > _LARGEST_RELEVANCE:
+        problem = f"the score {score} is beyond {_LARGEST_RELEVANCE:,}"
+        raise CollectionError(path, number, problem)
+    return query, document, relevance
 
 
 def read_lines(path: Path, *, hint: str) -> Iterator[tuple[int, str]]:

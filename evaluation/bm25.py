@@ -12,8 +12,9 @@ def retrieve(
 ) -> dict[str, list[Retrieved]]:
     """Find documents that share words with each query.
 
-    The parameters are those of bm25s. No words are left out and nothing is stemmed, so that the
-    language does not matter.
+    Parameters and words are those of bm25s: two letters or digits and more, between blanks and
+    signs, in lower case. None is left out as too common and nothing is stemmed, so that any
+    language will do that puts blanks between its words; one that does not needs another retriever.
 
     Args:
         queries: Texts by id.

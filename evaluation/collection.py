@@ -40,8 +40,14 @@ class JudgedCollection:
         return sum(len(task.documents) for task in self.tasks)
 
 
-def read_collection(
-    folder: Path, *, name: str | None = None, run: str | None = None, depth: int = 100
+def read_collection(  # noqa: PLR0913 - each is an option of the command
+    folder: Path,
+    *,
+    name: str | None = None,
+    run: str | None = None,
+    qrels_name: str | None = None,
+    depth: int = 100,
+    ignores_same_ids: bool = False,
 ) -> JudgedCollection:
     """Read a folder in BEIR's layout.
 
@@ -51,22 +57,28 @@ def read_collection(
         run: A TREC run file, in the folder or elsewhere; ``bm25`` to search the corpus;
             ``judged`` for the judged documents. Where None, ``bm25_top100.trec`` in the folder,
             and the judged documents where it is not there.
+        qrels_name: The judgements' file, in the folder or elsewhere; where None, ``qrels.tsv`` or
+            ``qrels/test.tsv``.
         depth: The most documents to rerank for a query; judged documents are all taken.
+        ignores_same_ids: Leave out documents that have the id of the query.
 
     Raises:
         CollectionError: a file is missing, malformed or names what another one does not hold.
     """
-    qrels_path = beir.find_qrels(folder)
+    qrels_path = beir.find_qrels(folder, qrels_name)
     qrels = beir.read_qrels(qrels_path)
     queries = _read_judged_queries(folder, qrels)
     documents: dict[str, str] | None = None
+    wanted = depth + ignores_same_ids
     if run == first_stage.BM25:
         documents = beir.read_documents(folder)
-        found = first_stage.from_bm25(folder, queries, documents, depth=depth)
+        found = first_stage.from_bm25(folder, queries, documents, depth=wanted)
     elif (path := first_stage.locate_run(folder, run)) is not None:
-        found = first_stage.from_run_file(path, qrels, depth=depth)
+        found = first_stage.from_run_file(path, qrels, depth=wanted)
     else:
         found = first_stage.from_judgements(qrels_path, qrels)
+    if ignores_same_ids:
+        found = found.without_same_ids(depth=depth)
     if documents is None:
         documents = beir.read_documents(folder, found.documents)
     tasks = tuple(_make_tasks(queries, found, documents))

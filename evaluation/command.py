@@ -72,7 +72,19 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=DEFAULT_DEPTH,
         metavar="N",
-        help=f"the most documents to rerank for a query (default: {DEFAULT_DEPTH})",
+        help="the most documents of a run or of bm25 to rerank for a query; judged documents are "
+        f"all taken (default: {DEFAULT_DEPTH})",
+    )
+    parser.add_argument(
+        "--qrels",
+        metavar="FILE",
+        help="the judgements, in each collection's folder or elsewhere "
+        "(default: qrels.tsv or qrels/test.tsv)",
+    )
+    parser.add_argument(
+        "--ignore-same-ids",
+        action="store_true",
+        help="leave out documents that have the query's id, as BEIR does",
     )
     add_variants(parser, "variants of each bundle (default: those that suit this machine)")
 
@@ -112,7 +124,9 @@ def _request(arguments: argparse.Namespace, *, cache_folder: Path) -> Evaluation
         models=tuple(arguments.model),
         data=tuple(arguments.data),
         run=arguments.run,
+        qrels_name=arguments.qrels,
         depth=arguments.depth,
+        ignores_same_ids=arguments.ignore_same_ids,
         variants=tuple(chain.from_iterable(arguments.variant)),
         metrics=arguments.metrics,
         workers=arguments.workers,

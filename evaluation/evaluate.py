@@ -27,6 +27,7 @@ def evaluate(request: EvaluationRequest, start: Start) -> tuple[Report, list[Eva
         The report and the runs that it was made of.
 
     Raises:
+        InputError: depth is less than 1, or the run's name empty.
         CollectionError: a test collection is incomplete or malformed.
         MetricError: a metric is unknown.
         BundleError: a bundle cannot be opened or has no such variant.
@@ -34,6 +35,9 @@ def evaluate(request: EvaluationRequest, start: Start) -> tuple[Report, list[Eva
     """
     if request.depth < 1:
         message = f"depth must be at least 1, not {request.depth}"
+        raise InputError(message)
+    if not request.run and request.run is not None:
+        message = "the run has no name; give a file's, bm25 or judged"
         raise InputError(message)
     metrics = parse_metrics(request.metrics)
     variants = list_variants(request.models, request.variants)
@@ -51,7 +55,14 @@ def _read_collections(request: EvaluationRequest) -> list[JudgedCollection]:
     folders = list(dict.fromkeys(request.data))
     names = distinct_names([real_path(folder).name for folder in folders], folders)
     return [
-        read_collection(folder, name=name, run=request.run, depth=request.depth)
+        read_collection(
+            folder,
+            name=name,
+            run=request.run,
+            qrels_name=request.qrels_name,
+            depth=request.depth,
+            ignores_same_ids=request.ignores_same_ids,
+        )
         for name, folder in zip(names, folders, strict=True)
     ]
 

@@ -1,8 +1,9 @@
 """The first stage: which documents are there to be reranked for each query."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from .beir import Qrels
 from .errors import CollectionError
@@ -32,6 +33,25 @@ class FirstStage:
     def documents(self) -> set[str]:
         """Ids of all documents that were found for any query."""
         return {one.document for found in self.retrieved.values() for one in found}
+
+    def without_same_ids(self, *, depth: int) -> Self:
+        """Leave out documents that have the id of the query, as BEIR does, and cut what is ranked.
+
+        Raises:
+            CollectionError: nothing else was found for any query.
+        """
+        retrieved = {
+            query: [one for one in found if one.document != query]
+            for query, found in self.retrieved.items()
+        }
+        left = {query: found for query, found in retrieved.items() if found}
+        if not left:
+            raise CollectionError(
+                self.path, None, "gives queries nothing but documents of their id"
+            )
+        if self.is_ranked:
+            left = {query: found[:depth] for query, found in left.items()}
+        return replace(self, retrieved=left)
 
     @property
     def scores(self) -> Scores:
@@ -100,5 +120,9 @@ def from_bm25(
     found = retrieve(queries, documents, depth=depth)
     retrieved = {query: documents for query, documents in found.items() if documents}
     if not retrieved:
-        raise CollectionError(path, None, "shares no word with any judged query")
+        problem = (
+            "shares no word with any judged query (two letters or more, between blanks and signs); "
+            "text that is written without blanks needs another retriever's run: --run FILE"
+        )
+        raise CollectionError(path, None, problem)
     return FirstStage(BM25, path, retrieved, is_ranked=True)

@@ -4,7 +4,7 @@ Nothing is computed here: names go in, values come out.
 """
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from subprocess import SubprocessError
 
@@ -81,12 +81,30 @@ def _check(text: str, measure: ir_measures.Measure) -> None:
     cutoff = measure.params.get("cutoff")
     if isinstance(cutoff, int) and cutoff < 1:  # trec_eval would end the whole process
         raise MetricError(text, "a cutoff is at least 1")
+    for name, parameter in measure.SUPPORTED_PARAMS.items():
+        if parameter.required and name not in measure.params:
+            example = f", as {text}@10" if name == "cutoff" else ""
+            raise MetricError(text, f"needs a {name}{example}")
     try:
         measure.validate_params()
-        ir_measures.evaluator([measure], {"q": {"d": 1}}).calc({"q": {"d": 1.0}})
+    except (AssertionError, TypeError, ValueError) as error:
+        raise MetricError(text, _reason(error)) from error
+    _compute(text, [measure], {"1": {"d1": 1, "d2": 0}}, {"1": {"d1": 2.0, "d2": 1.0}})
+
+
+def _compute(
+    text: str, measures: Sequence[ir_measures.Measure], qrels: Qrels, scores: Scores
+) -> ir_measures.CalcResults:
+    try:
+        return ir_measures.evaluator(measures, qrels).calc(scores)
+    except ZeroDivisionError as error:  # Accuracy, of documents that are all relevant
+        raise MetricError(text, "has no value for one of the queries") from error
     except (AssertionError, RuntimeError, SubprocessError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise MetricError(text, reason) from error
+        raise MetricError(text, _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def measure_run(metrics: Sequence[Metric], qrels: Qrels, scores: Scores) -> dict[str, Quality]:
@@ -99,13 +117,32 @@ def measure_run(metrics: Sequence[Metric], qrels: Qrels, scores: Scores) -> dict
 
     Returns:
         The quality by the metric's name.
+
+    Raises:
+        MetricError: a metric has no value for these queries.
     """
-    result = ir_measures.evaluator([metric.measure for metric in metrics], qrels).calc(scores)
-    places = {query: place for place, query in enumerate(qrels)}
+    # ERR's program takes no other names of queries than numbers.
+    numbers = {query: str(number) for number, query in enumerate(qrels)}
+    result = _compute(
+        ",".join(metric.name for metric in metrics),
+        [metric.measure for metric in metrics],
+        {numbers[query]: judged for query, judged in qrels.items()},
+        {numbers[query]: _by_place(found) for query, found in scores.items() if query in numbers},
+    )
     values = {metric.name: np.zeros(len(qrels)) for metric in metrics}
     for value in result.per_query:
-        values[str(value.measure)][places[value.query_id]] = value.value
+        values[str(value.measure)][int(value.query_id)] = value.value
     return {
         metric.name: Quality(float(result.aggregated[metric.measure]), values[metric.name])
         for metric in metrics
     }
+
+
+def _by_place(found: Mapping[str, float]) -> dict[str, float]:
+    """Replace scores by places that order the documents as trec_eval orders the scores.
+
+    It compares them as float32, and of equal ones the last id comes first. Other programs that
+    ir-measures asks would order equal scores otherwise, so that RR@10 could exceed RR.
+    """
+    order = sorted((np.float32(score), document) for document, score in found.items())
+    return {document: float(place) for place, (_, document) in enumerate(order)}

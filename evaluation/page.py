@@ -6,6 +6,7 @@ from pathlib import Path
 from string import Template
 
 from .chart import draw_chart
+from .first_stage import JUDGED
 from .report import Report, Row
 from .table import caption, difference, rate, size
 
@@ -34,8 +35,8 @@ def make_page(report: Report) -> str:
     template = Template(_PAGE.read_text(encoding="utf-8"))
     return template.substitute(
         summary=escape(
-            f"{environment.date}, {environment.processor}, {environment.cores} cores; the best "
-            f"{report.depth} documents of the first stage reranked"
+            f"{environment.date}, {environment.processor}, {environment.cores} cores; "
+            f"{_reranked(report)} reranked"
         ),
         sections="\n".join(sections),
         method=escape(report.method),
@@ -47,6 +48,15 @@ def make_page(report: Report) -> str:
         ),
         command=escape(environment.command),
     )
+
+
+def _reranked(report: Report) -> str:
+    """Say which documents were: of those that were judged, all."""
+    judged = any(facts.first_stage == JUDGED for facts in report.collections)
+    if report.depth is None:
+        return "all judged documents"
+    best = f"the best {report.depth} documents of the first stage"
+    return f"{best}, where it is judged all," if judged else best
 
 
 def _section(title: str, rows: Sequence[Row], metrics: Sequence[str]) -> str:

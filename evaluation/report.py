@@ -28,6 +28,8 @@ class CollectionFacts(msgspec.Struct, frozen=True):
     name: str
     queries: int
     """Judged queries, those for which nothing was found included."""
+    queries_without_documents: int
+    """Those for which nothing was found: they count 0 in every mean."""
     pairs: int
     first_stage: str
     """The run file's name, ``bm25`` or ``judged``."""
@@ -57,7 +59,9 @@ class Report(msgspec.Struct, frozen=True):
     """Everything that an evaluation found."""
 
     environment: Environment
-    depth: int
+    depth: int | None
+    """The most documents reranked for a query; null where no first stage ranks: judged documents
+    are all taken."""
     metrics: list[str]
     method: str
     """How differences were tested, in words."""
@@ -89,7 +93,7 @@ def make_report(
     means = [_mean_row(measured, variants[0], variant) for variant in variants]
     return Report(
         environment=environment,
-        depth=depth,
+        depth=depth if any(one.collection.first_stage.is_ranked for one in measured) else None,
         metrics=[metric.name for metric in metrics],
         method=_METHOD,
         collections=[_facts(one.collection) for one in measured],
@@ -113,6 +117,7 @@ def _facts(collection: JudgedCollection) -> CollectionFacts:
     return CollectionFacts(
         name=collection.name,
         queries=len(collection.qrels),
+        queries_without_documents=len(collection.qrels) - len(collection.tasks),
         pairs=collection.pairs,
         first_stage=collection.first_stage.name,
         digest=collection.digest,

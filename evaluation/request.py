@@ -17,8 +17,12 @@ class EvaluationRequest:
     """Folders in BEIR's layout."""
     run: str | None = None
     """The first stage, as in ``collection.read_collection``."""
+    qrels_name: str | None = None
+    """The judgements' file, as in ``collection.read_collection``."""
     depth: int = DEFAULT_DEPTH
-    """The most documents to rerank for a query."""
+    """The most documents of a ranked first stage to rerank for a query."""
+    ignores_same_ids: bool = False
+    """Leave out documents that have the id of the query."""
     variants: tuple[str, ...] = ()
     """Variants of each bundle; those that suit this machine where empty."""
     skips_unusable: bool = False

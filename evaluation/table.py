@@ -56,10 +56,13 @@ def _table(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
 
 def caption(facts: CollectionFacts) -> str:
     """Say what was reranked."""
-    return (
+    text = (
         f"{facts.name}: {facts.queries} queries, {facts.pairs} pairs, "
         f"first stage {facts.first_stage}"
     )
+    if missing := facts.queries_without_documents:
+        text += f"; {missing} {'query' if missing == 1 else 'queries'} without documents, counted 0"
+    return text
 
 
 def size(row: Row) -> str:

@@ -64,29 +64,39 @@ def module_head(source: str, folder: Path, modules: list[Module]) -> ModuleHead:
     """Describe the head that sentence-transformers keeps in modules behind the encoder.
 
     Raises:
-        UnsupportedCheckpointError: it holds a module that cannot be exported, or does not end in
-            one number.
+        UnsupportedCheckpointError: it holds a module that cannot be exported, does not end in one
+            number, or gives none, as the modules of an embedding model.
     """
     kinds = [module.kind for module in modules]
-    if kinds[:2] != ["Transformer", "Pooling"] or len(kinds) == _TWO:
+    if kinds[:2] != ["Transformer", "Pooling"]:
         found = (
             f"its modules.json lists {', '.join(kinds)}; Transformer, Pooling and then Dense and "
             "LayerNorm can be exported"
         )
         raise UnsupportedCheckpointError(source, found)
-    if modules[0].path:
-        found = f"its model lies in the folder {modules[0].path}, not beside its modules.json"
-        raise UnsupportedCheckpointError(source, found)
     for module in modules:
         if Path(module.path).name != module.path:
             found = f"its modules.json names {module.path!r}, which is no folder right inside it"
             raise UnsupportedCheckpointError(source, found)
+    if not any(_gives_one_logit(source, folder, module) for module in modules[2:]):
+        found = "it is an embedding model (bi-encoder); a cross-encoder is needed"
+        raise UnsupportedCheckpointError(source, found)
+    if modules[0].path:
+        found = f"its model lies in the folder {modules[0].path}, not beside its modules.json"
+        raise UnsupportedCheckpointError(source, found)
     pooling = _read_pooling(source, folder, modules[1])
     layers = tuple(_read_layer(source, folder, module) for module in modules[2:])
     last = layers[-1]
     if not (isinstance(last, DenseLayer) and last.outputs == 1):
         raise UnsupportedCheckpointError(source, "its modules.json does not end in one logit")
     return ModuleHead(pooling, layers)
+
+
+def _gives_one_logit(source: str, folder: Path, module: Module) -> bool:
+    if module.kind != "Dense":
+        return False
+    config = require_file(source, folder, f"{module.path}/config.json", DenseConfig)
+    return config.out_features == 1
 
 
 def _read_pooling(source: str, folder: Path, module: Module) -> Pooling:

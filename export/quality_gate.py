@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ranklet.evaluation.errors import CollectionError
 from ranklet.evaluation.evaluate import evaluate
 from ranklet.evaluation.report import Report, Row
 from ranklet.evaluation.request import EvaluationRequest
@@ -37,10 +38,12 @@ class QualityGate:
 
         Raises:
             QualityError: a variant loses too much, and no recipe is left to try.
-            CollectionError: a collection is incomplete or malformed.
+            CollectionError: a collection is incomplete or malformed, or tells nothing since fp32
+                finds nothing relevant.
         """
         while True:
             measured = self._evaluate(manifest)
+            self._require_reference(measured)
             failed = self._failed(measured)
             again = {name: self._next_recipe(measured.variants[name]) for name in failed}
             if not failed or self.job.request.allow_degraded:
@@ -71,6 +74,12 @@ class QualityGate:
         }
         self.job.on_quality(variants)
         return msgspec.structs.replace(manifest, variants=variants)
+
+    def _require_reference(self, manifest: Manifest) -> None:
+        """Check that there is something to lose: of 0, any variant would keep all."""
+        if not _mean(manifest.variants[REFERENCE]):
+            problem = f"fp32's {METRIC} is 0, so that it cannot tell what a variant loses"
+            raise CollectionError(self.job.request.verify_data[0], None, problem)
 
     def _failed(self, manifest: Manifest) -> list[str]:
         least = 1 - self.job.request.max_quality_loss
@@ -119,9 +128,8 @@ def _collection_quality(row: Row, queries: int) -> CollectionQuality:
 
 
 def _kept(variant: Variant, manifest: Manifest) -> float:
-    """Give the variant's mean quality as a share of the reference's; 1 where that is 0."""
-    reference = _mean(manifest.variants[REFERENCE])
-    return _mean(variant) / reference if reference else 1.0
+    """Give the variant's mean quality as a share of the reference's."""
+    return _mean(variant) / _mean(manifest.variants[REFERENCE])
 
 
 def _mean(variant: Variant) -> float:

@@ -6,10 +6,26 @@ HTTP statuses, the command line prints their message in one line and exits with 
 """
 
 from pathlib import Path
+from typing import Any
 
 
 class RankletError(Exception):
     """Base of every error that ranklet raises on purpose."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let it be pickled: what builds a message cannot be called again with the message."""
+        return rebuild, (type(self), self.args), self.__dict__
+
+
+def rebuild(kind: type[RankletError], arguments: tuple[object, ...]) -> RankletError:
+    """Make a pickled error again, without what builds its message."""
+    # Of several builtins above, Python makes objects with the one that lays them out.
+    builtin: Any = kind
+    while builtin.__module__ != "builtins":
+        builtin = builtin.__base__
+    error: RankletError = builtin.__new__(kind)
+    error.args = arguments
+    return error
 
 
 class BundleError(RankletError):

@@ -1,14 +1,15 @@
 """The reranker: a bundle, open and ready to score."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 import msgspec
 import numpy as np
 
+from .arguments import at_least_one, listed_documents, require_text, whole_number
 from .arrays import Float32Array
 from .bundle import Choice
 from .errors import InputError
@@ -31,7 +32,8 @@ _CUDA_WORKERS = 2
 class Reranker:
     """Scores documents for a query with the model of a bundle.
 
-    Safe to use from many threads. Close it when done, or use it as a context manager:
+    Safe to use from many threads of the process that opened it; a forked process needs its own.
+    Close it when done, or use it as a context manager:
 
         with Reranker.open("models/built/ranklet-mini") as reranker:
             reranker.rerank("how tall is the eiffel tower", documents, top_n=3)
@@ -76,12 +78,12 @@ class Reranker:
 
         Raises:
             BundleError: the bundle is incomplete, damaged or has no such variant.
-            InputError: ``workers`` is less than 1, more than ``MAX_WORKERS`` or than the system
-                allows, or ``window_tokens`` not within the window or too few for the model's
-                prompt.
+            InputError: ``workers`` is not a whole number, less than 1, more than ``MAX_WORKERS``
+                or than the system allows, or ``window_tokens`` is not a whole number within the
+                window or too few for the model's prompt.
         """
         if workers is not None:
-            _require_possible_workers(workers)
+            workers = _possible_workers(workers)
         folder = Path(bundle)
         manifest = read_manifest(folder)
         if window_tokens is not None:
@@ -100,7 +102,7 @@ class Reranker:
     def score(
         self,
         query: str,
-        documents: Sequence[str],
+        documents: Iterable[str],
         *,
         raw_scores: bool = False,
         max_windows: int = 1,
@@ -109,7 +111,8 @@ class Reranker:
 
         Args:
             query: Cut to half the window where it is longer.
-            documents: Cut to what the query leaves of the window.
+            documents: Strings in an order, also those of a generator or a numpy array; each is
+                cut to what the query leaves of the window.
             raw_scores: Give the raw logits.
             max_windows: Read a long document in up to so many overlapping windows, of which the
                 best counts, before it is cut.
@@ -118,16 +121,17 @@ class Reranker:
             float32, shape (n,), in the documents' order: probabilities in [0, 1], or logits.
 
         Raises:
-            InputError: query or documents are not text, or ``max_windows`` is less than 1.
+            InputError: query or documents are not text, documents have no order (a set, a
+                mapping), or ``max_windows`` is not a whole number of at least 1.
             ScoringError: the graph failed.
-            ClosedError: the reranker is closed.
+            ClosedError: the reranker is closed, or was opened before this process was forked.
         """
         return self._scores(query, documents, raw_scores=raw_scores, max_windows=max_windows)[1]
 
     def rerank(
         self,
         query: str,
-        documents: Sequence[str],
+        documents: Iterable[str],
         *,
         top_n: int | None = None,
         raw_scores: bool = False,
@@ -143,12 +147,12 @@ class Reranker:
             max_windows: As in ``score``.
 
         Raises:
-            InputError: as in ``score``, and where ``top_n`` is less than 1.
+            InputError: as in ``score``, and where ``top_n`` is not a whole number of at least 1.
             ScoringError: the graph failed.
-            ClosedError: the reranker is closed.
+            ClosedError: the reranker is closed, or was opened before this process was forked.
         """
         if top_n is not None:
-            _require_at_least_one(top_n, name="top_n")
+            top_n = at_least_one(top_n, name="top_n")
         logits, scores = self._scores(
             query, documents, raw_scores=raw_scores, max_windows=max_windows
         )
@@ -157,7 +161,7 @@ class Reranker:
     def submit(
         self,
         query: str,
-        documents: Sequence[str],
+        documents: Iterable[str],
         *,
         max_windows: int = 1,
         cut: Cut = WINDOW_CUT,
@@ -174,23 +178,34 @@ class Reranker:
             A future of logits and token counts; cancelling it frees the pairs that still wait.
 
         Raises:
-            InputError: query or documents are not text, or ``max_windows`` is less than 1.
-            ClosedError: the reranker is closed.
+            InputError: query or documents are not text, documents have no order (a set, a
+                mapping), or ``max_windows`` is not a whole number of at least 1.
+            ClosedError: the reranker is closed, or was opened before this process was forked.
         """
-        _require_at_least_one(max_windows, name="max_windows")
-        _require_text(query, name="query")
-        if isinstance(documents, str):
-            message = "documents must be a list of strings, not a string"
-            raise InputError(message)
-        for index, document in enumerate(documents):
-            _require_text(document, name=f"documents[{index}]")
-        if not documents:
+        max_windows = at_least_one(max_windows, name="max_windows")
+        require_text(query, name="query")
+        listed = listed_documents(documents)
+        if not listed:
             return _nothing_to_score()
-        return self._scheduler.submit(query, documents, max_windows=max_windows, cut=cut)
+        return self._scheduler.submit(query, listed, max_windows=max_windows, cut=cut)
 
     def close(self) -> None:
         """Stop the workers; requests that still wait fail with ``ClosedError``."""
         self._scheduler.close()
+
+    def __repr__(self) -> str:
+        """Tell the model, its variant, the workers, and whether it is open."""
+        state = "closed" if self._scheduler.is_closed else "open"
+        return f"<Reranker {self.name} {self.variant}, workers={self.workers}, {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: threads and sessions cannot go to another process.
+
+        Raises:
+            TypeError: always.
+        """
+        message = "a reranker cannot be pickled; open one in each process"
+        raise TypeError(message)
 
     def __enter__(self) -> Self:
         """Give the reranker itself."""
@@ -206,7 +221,7 @@ class Reranker:
         self.close()
 
     def _scores(
-        self, query: str, documents: Sequence[str], *, raw_scores: bool, max_windows: int
+        self, query: str, documents: Iterable[str], *, raw_scores: bool, max_windows: int
     ) -> tuple[Float32Array, Float32Array]:
         logits = self.submit(query, documents, max_windows=max_windows).result().logits
         return logits, activate(
@@ -214,14 +229,16 @@ class Reranker:
         )
 
 
-def _require_possible_workers(workers: int) -> None:
-    _require_at_least_one(workers, name="workers")
-    if workers > MAX_WORKERS:
-        message = f"workers must be at most {MAX_WORKERS}, not {workers}"
+def _possible_workers(workers: int) -> int:
+    number = at_least_one(workers, name="workers")
+    if number > MAX_WORKERS:
+        message = f"workers must be at most {MAX_WORKERS}, not {number}"
         raise InputError(message)
+    return number
 
 
 def _with_window(manifest: Manifest, window_tokens: int) -> Manifest:
+    window_tokens = whole_number(window_tokens, name="window_tokens")
     if not MIN_WINDOW_TOKENS <= window_tokens <= manifest.window_tokens:
         message = (
             f"window_tokens must be from {MIN_WINDOW_TOKENS} to {manifest.window_tokens}, the "
@@ -245,15 +262,3 @@ def _nothing_to_score() -> Future[PairScores]:
     )
     future.set_result(nothing)
     return future
-
-
-def _require_text(value: object, *, name: str) -> None:
-    if not isinstance(value, str):
-        message = f"{name} must be a string, not {type(value).__name__}"
-        raise InputError(message)
-
-
-def _require_at_least_one(value: int, *, name: str) -> None:
-    if value < 1:
-        message = f"{name} must be at least 1, not {value}"
-        raise InputError(message)

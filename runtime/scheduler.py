@@ -6,6 +6,7 @@ of a long document) and puts it back at the end. So requests take turns, and ten
 wait behind a thousand, nor behind one that is as long.
 """
 
+import os
 import threading
 import time
 import weakref
@@ -84,6 +85,8 @@ class _Request:
         started = time.perf_counter()
         query = scorer.encoder.encode_query(self._query_text, self._cut)
         self._times = StageTimes(started - self._submitted, time.perf_counter() - started)
+        if not self._documents:  # no lane has a last pair that would complete it
+            self._complete(query)
         for _ in range(min(workers, len(self._documents)) - 1):
             queue.put(_Lane(self, self._lane(query, scorer, workers)))
         yield from self._lane(query, scorer, workers)
@@ -175,6 +178,7 @@ class Scheduler:
         """
         self._scorer = scorer
         self._workers = workers
+        self._process = os.getpid()
         self._queue: _Queue = SimpleQueue()
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -203,8 +207,10 @@ class Scheduler:
             A future; cancelling it frees the pairs that still wait.
 
         Raises:
-            ClosedError: the scheduler is closed.
+            ClosedError: the scheduler is closed, or was made before this process was forked.
         """
+        if os.getpid() != self._process:  # threads are not forked: nobody would take the request
+            raise ClosedError(_FORKED)
         request = _Request(query, documents, max_windows=max_windows, cut=cut)
         first = _Lane(request, request.open_lanes(self._scorer, self._workers, self._queue))
         with self._lock:
@@ -212,6 +218,11 @@ class Scheduler:
                 raise ClosedError(_CLOSED)
             self._queue.put(first)
         return request.future
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is scored any more."""
+        return self._closing.is_set()
 
     def close(self) -> None:
         """Stop after the pairs in work; requests that are not done fail with ``ClosedError``."""
@@ -221,6 +232,7 @@ class Scheduler:
 
 
 _CLOSED = "the reranker is closed"
+_FORKED = "the reranker was opened before this process was forked; open one in it"
 
 
 def _started_thread(number: int, queue: _Queue, closing: threading.Event) -> threading.Thread:

@@ -13,8 +13,8 @@ from .errors import InputError
 from .ranking import RankedDocument
 
 _EPILOG = """\
-FILE holds one document a line (blank lines are skipped), or JSON lines with "text" and,
-if you like, "id":
+FILE holds one document a line (blank lines are skipped), or JSON lines with "text" and, if you
+like, "id" or BEIR's "_id", and "title", which is read before the text:
 
   {"id": "doc-7", "text": "Natural organic skincare range for sensitive skin"}
 
@@ -33,6 +33,14 @@ class _Document:
 class _JsonDocument(msgspec.Struct):
     text: str
     id: str | int | None = None
+    title: str | None = None
+    beir_id: str | int | None = msgspec.field(name="_id", default=None)
+
+    @property
+    def document(self) -> _Document:
+        """What is ranked: title and text joined as BEIR joins them."""
+        text = f"{self.title} {self.text}".strip() if self.title else self.text
+        return _Document(text, self.beir_id if self.id is None else self.id)
 
 
 class _Result(msgspec.Struct, omit_defaults=True):
@@ -57,6 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--raw-scores", action="store_true", help="show logits instead of probabilities"
     )
+    parser.add_argument(
+        "--max-windows",
+        type=int,
+        default=1,
+        metavar="N",
+        help="read a long document in up to N windows, of which the best counts (default: 1)",
+    )
     parser.add_argument("--variant", metavar="NAME", help="run this variant of the bundle")
     parser.add_argument("--workers", type=int, metavar="N", help="pairs scored at the same time")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -68,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Rank the documents and print them; gives the exit status."""
     from .reranker import Reranker  # noqa: PLC0415 - `--help` need not wait for onnxruntime
+    from .text_encoding import repaired  # noqa: PLC0415 - as above
 
     documents = _read(arguments.file)
     with Reranker.open(
@@ -78,10 +94,11 @@ def run(arguments: argparse.Namespace) -> int:
             [document.text for document in documents],
             top_n=arguments.top_n,
             raw_scores=arguments.raw_scores,
+            max_windows=arguments.max_windows,
         )
         name = reranker.name
     if arguments.json:
-        _print_json(arguments.query, name, documents, ranking)
+        _print_json(repaired(arguments.query), name, documents, ranking)
     else:
         _print_table(documents, ranking)
     return 0
@@ -89,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(name: str) -> list[_Document]:
     try:
-        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        content = _read_standard_input() if name == "-" else Path(name).read_bytes()
         # Windows' tools put a byte order mark first.
         lines = content.decode().removeprefix("\ufeff").split("\n")
     except OSError as error:
@@ -99,6 +116,13 @@ def _read(name: str) -> list[_Document]:
         message = f"{name} is not UTF-8: {error.reason} at byte {error.start}; convert it first"
         raise InputError(message) from error
     return _parse([line.rstrip("\r") for line in lines])
+
+
+def _read_standard_input() -> bytes:
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - so Python has it
+        message = "standard input is closed; name a file of documents"
+        raise InputError(message)
+    return sys.stdin.buffer.read()
 
 
 def _parse(lines: list[str]) -> list[_Document]:
@@ -115,7 +139,7 @@ def _parse_json(number: int, line: str) -> _Document:
     except (msgspec.DecodeError, RecursionError) as error:
         message = f'line {number} is not a JSON object with "text" and perhaps "id": {error}'
         raise InputError(message) from error
-    return _Document(parsed.text, parsed.id)
+    return parsed.document
 
 
 def _print_json(

@@ -53,6 +53,33 @@ class TestScore:
         assert [(entry["index"], entry["id"]) for entry in output["results"]] == [(1, 7), (0, "a")]
         assert output["results"][0]["text"] == "capital"
 
+    def test_rows_of_beir_are_read_as_eval_reads_them(self) -> None:
+        lines = '{"_id": "d1", "title": "Paris", "text": "the capital"}\n{"_id": 2, "text": "a"}\n'
+        result = ranklet("score", "--model", TINY, "--query", QUERY, "--json", text=lines)
+        results = json.loads(result.stdout)["results"]
+        assert {(entry["id"], entry["text"]) for entry in results} == {
+            ("d1", "Paris the capital"),
+            (2, "a"),
+        }
+
+    def test_a_long_document_may_be_read_in_windows(self) -> None:
+        text = "the moon " * 100 + "paris is the capital city of france\n"
+        command = ("score", "--model", TINY, "--query", QUERY, "--json", "--max-windows")
+        one, many = (ranklet(*command, count, text=text).stdout for count in ("1", "9"))
+        assert json.loads(many)["results"][0]["score"] > json.loads(one)["results"][0]["score"]
+
+    def test_a_query_that_is_not_utf8_is_repaired(self) -> None:
+        query = os.fsdecode(b"caf\xe9")
+        result = ranklet("score", "--model", TINY, "--query", query, "--json", text=LINES)
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)["query"] == "caf\ufffd"
+
+    def test_a_closed_standard_input_is_told(self) -> None:
+        command = f"{sys.executable} -m ranklet.cli score --model {TINY} --query moon - <&-"
+        result = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+        assert result.returncode == 2
+        assert b"standard input is closed; name a file of documents" in result.stderr
+
     def test_plain_lines_have_no_id(self) -> None:
         result = ranklet("score", "--model", TINY, "--query", QUERY, "--json", text=LINES)
         assert all("id" not in entry for entry in json.loads(result.stdout)["results"])
@@ -81,6 +108,7 @@ class TestScore:
         ("words", "text", "message"),
         [
             (["--top-n", "0"], "a\n", "top_n must be at least 1, not 0"),
+            (["--max-windows", "0"], "a\n", "max_windows must be at least 1, not 0"),
             (["--variant", "int4"], "a\n", "no variant 'int4', only fp32"),
             (["no such file"], "", "cannot read no such file: No such file"),
             ([], b"\xff\n", "is not UTF-8"),

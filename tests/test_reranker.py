@@ -1,12 +1,16 @@
 """Scoring: the same to the bit whatever the company, fair, bounded, never a crash."""
 
 import gc
+import pickle
+import subprocess
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +42,14 @@ DOCUMENTS = [
     "",
     "the capital city of france is paris and it is very old " * 20,
     "bread and milk",
+]
+
+
+CONTAINERS: list[Callable[[list[str]], Iterable[str]]] = [
+    iter,
+    tuple,
+    np.array,
+    lambda documents: map(str, documents),
 ]
 
 
@@ -138,6 +150,12 @@ class TestInput:
             ("q", ["a", 3], r"documents\[1\] must be a string, not int"),
             ("q", [b"a"], r"documents\[0\] must be a string, not bytes"),
             ("q", "text", "documents must be a list of strings, not a string"),
+            ("q", b"text", "documents must be a list of strings, not bytes"),
+            ("q", {"a", "b"}, "documents must be a list of strings, not set"),
+            ("q", {"a": "b"}, "documents must be a list of strings, not dict"),
+            ("q", 5, "documents must be a list of strings, not int"),
+            ("q", np.array("a"), "documents must be a list of strings, not ndarray"),
+            ("q", np.array([5]), r"documents\[0\] must be a string, not int64"),
         ],
     )
     def test_what_is_not_text_is_named(
@@ -145,6 +163,32 @@ class TestInput:
     ) -> None:
         with pytest.raises(InputError, match=message):
             reranker.score(query, documents)
+
+    @pytest.mark.parametrize("take", CONTAINERS)
+    @pytest.mark.parametrize("count", [0, 1, 6])
+    def test_documents_come_in_whatever_has_an_order(
+        self, reranker: Reranker, take: Callable[[list[str]], Iterable[str]], count: int
+    ) -> None:
+        documents = DOCUMENTS[:count]
+        scores = reranker.submit(QUERY, take(documents)).result(timeout=30).logits
+        assert scores.tolist() == reranker.score(QUERY, documents, raw_scores=True).tolist()
+        assert len(reranker.rerank(QUERY, take(documents))) == count
+
+    @pytest.mark.parametrize("value", [1.5, "2"])
+    def test_numbers_that_are_not_whole_are_refused(self, reranker: Reranker, value: int) -> None:
+        problem = f"must be a whole number, not {value!r}"
+        with pytest.raises(InputError, match=f"max_windows {problem}"):
+            reranker.score(QUERY, DOCUMENTS, max_windows=value)
+        with pytest.raises(InputError, match=f"top_n {problem}"):
+            reranker.rerank(QUERY, DOCUMENTS, top_n=value)
+        with pytest.raises(InputError, match=f"workers {problem}"):
+            Reranker.open(TINY, workers=value)
+        with pytest.raises(InputError, match=f"window_tokens {problem}"):
+            Reranker.open(TINY, window_tokens=value)
+
+    def test_whole_numbers_may_be_those_of_numpy(self, reranker: Reranker) -> None:
+        one: Any = np.int64(1)
+        assert len(reranker.rerank(QUERY, DOCUMENTS, top_n=one, max_windows=one)) == 1
 
     def test_workers_below_one_are_refused(self) -> None:
         with pytest.raises(InputError, match="workers must be at least 1, not 0"):
@@ -282,6 +326,43 @@ class TestClosing:
         Reranker.open(TINY, workers=3).score(QUERY, DOCUMENTS)
         gc.collect()
         assert threading.active_count() == before
+
+
+FORK = """
+import os, signal, sys
+from ranklet import Reranker
+reranker = Reranker.open(sys.argv[1], workers=2)
+reranker.score("moon", ["moon"])
+if child := os.fork():
+    _, status = os.waitpid(child, 0)
+    print(status, len(reranker.score("moon", ["moon"])))
+else:
+    signal.alarm(20)  # ends it where it waits forever
+    try:
+        reranker.score("moon", ["moon"])
+    except RuntimeError as error:
+        print(error, flush=True)
+    with Reranker.open(sys.argv[1], workers=1) as own:
+        print(len(own.score("moon", ["moon"])), flush=True)
+    os._exit(0)  # onnxruntime's own end waits forever in a child that did not import it itself
+"""
+
+
+class TestProcesses:
+    def test_a_forked_process_needs_its_own(self) -> None:
+        command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, str(TINY)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        problem = "the reranker was opened before this process was forked; open one in it"
+        assert result.stdout.splitlines() == [problem, "1", "0 1"], result.stderr
+
+    def test_pickling_is_refused(self, reranker: Reranker) -> None:
+        with pytest.raises(TypeError, match="cannot be pickled; open one in each process"):
+            pickle.dumps(reranker)
+
+    def test_it_tells_what_it_is(self) -> None:
+        with Reranker.open(TINY, variant="fp32", workers=2) as reranker:
+            assert repr(reranker) == "<Reranker tiny fp32, workers=2, open>"
+        assert repr(reranker) == "<Reranker tiny fp32, workers=2, closed>"
 
 
 class SlowScorer:
@@ -427,6 +508,11 @@ class TestScheduler:
         closing.join(10)
         assert first.exception(0) is None
         assert caplog.records == []
+
+    def test_a_request_without_documents_is_complete(
+        self, slow: tuple[Scheduler, SlowScorer]
+    ) -> None:
+        assert slow[0].submit("q", []).result(10).logits.shape == (0,)
 
     def test_an_answered_request_is_not_kept(self) -> None:
         class Text(str):

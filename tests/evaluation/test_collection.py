@@ -1,5 +1,6 @@
 """Reading test collections and first stages, sound and broken."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,33 @@ class TestFirstStage:
             assert [task.query_id for task in collection.tasks] == ["q2"]
             assert set(collection.qrels) == {"q1", "q2", "q3"}
 
+    @pytest.mark.parametrize("run", [None, "bm25", "judged"])
+    def test_documents_with_the_id_of_the_query_can_be_left_out(
+        self, collection_folder: Path, run: str | None
+    ) -> None:
+        """As in ArguAna, whose queries are documents of the corpus."""
+        for path in collection_folder.iterdir():
+            path.write_text(re.sub(r"\briver\b(?! by)", "q1", path.read_text()))
+        kept = read_collection(collection_folder, run=run, depth=2).tasks[0]
+        left = read_collection(collection_folder, run=run, depth=2, ignores_same_ids=True).tasks[0]
+        assert "q1" in kept.document_ids
+        assert (
+            left.document_ids
+            == {
+                None: ("paris", "soap"),
+                "bm25": ("paris",),
+                "judged": ("bread", "paris"),
+            }[run]
+        )
+
+    def test_other_judgements_can_be_named(self, collection_folder: Path) -> None:
+        for place in (collection_folder / "dev.tsv", collection_folder.parent / "elsewhere.tsv"):
+            place.write_text("q2\tsoap\t1\n")
+            name = place.name if place.parent == collection_folder else str(place)
+            assert set(read_collection(collection_folder, qrels_name=name).qrels) == {"q2"}
+        with pytest.raises(CollectionFileMissingError, match=r"gone.tsv: does not exist"):
+            read_collection(collection_folder, qrels_name="gone.tsv")
+
     def test_qrels_of_beir_archives(self, collection_folder: Path) -> None:
         (collection_folder / "qrels").mkdir()
         (collection_folder / "qrels.tsv").rename(collection_folder / "qrels/test.tsv")
@@ -121,6 +149,13 @@ class TestFirstStage:
         ("qrels.tsv", "q1\tparis\thigh\n", r"line 1: expected .* found \['q1', 'paris', 'high'\]"),
         ("qrels.tsv", "q1\tparis\t1\nq1\tparis\t0\n", "line 2: document 'paris' is judged a sec"),
         ("qrels.tsv", "query-id\tcorpus-id\tscore\n", "holds no judgements"),
+        ("qrels.tsv", "q1\tparis\t0\nq2\tsoap\t-1\n", "judges no document relevant"),
+        ("qrels.tsv", f"q1\tparis\t{10**20}\n", f"line 1: the score {10**20} is beyond 1,000,000"),
+        (
+            "corpus.jsonl",
+            '{"_id": "a", "text": "\\\\ \\uD83D x"}',
+            r"line 1: .* \\ud83d is half of",
+        ),
         ("bm25_top100.trec", "q1 Q0 paris 1 2.0\n", "line 1: expected six columns .* found 5"),
         ("bm25_top100.trec", "q1 Q0 paris 1 nan x\n", "line 1: the score 'nan' is not a number"),
         ("bm25_top100.trec", "q1 Q0 paris 1 best x\n", "line 1: the score 'best' is not a number"),

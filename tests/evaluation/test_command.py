@@ -77,6 +77,31 @@ class TestReport:
             rows[2]["against_first"]["AP"]
         )
         assert report["means"] == []
+        assert (report["depth"], facts["queries_without_documents"]) == (100, 0)
+
+    def test_a_depth_is_told_where_something_is_ranked(
+        self, evaluate: Eval, tiny_bundle: Path, folder_without_run: Path, tmp_path: Path
+    ) -> None:
+        ranked = write_collection(tmp_path / "ranked")
+        words = ("--model", tiny_bundle, "--variant", "fp32", "--html", tmp_path / "page.html")
+        for folders, depth, told in (
+            ([folder_without_run], None, "all judged documents reranked"),
+            ([ranked], 7, "the best 7 documents of the first stage reranked"),
+            ([ranked, folder_without_run], 7, "first stage, where it is judged all, reranked"),
+        ):
+            report = evaluate.report(*words, "--depth", "7", "--data", *folders)
+            assert report["depth"] == depth
+            assert told in (tmp_path / "page.html").read_text()
+
+    def test_queries_without_documents_are_told(
+        self, evaluate: Eval, tiny_bundle: Path, collection_folder: Path
+    ) -> None:
+        (collection_folder / "one.trec").write_text("q2 Q0 soap 1 1.0 mine\n")
+        words = ("--model", tiny_bundle, "--data", collection_folder, "--variant", "fp32")
+        told = "first stage one.trec; 2 queries without documents, counted 0"
+        assert told in evaluate(*words, "--run", "one.trec").stdout
+        [facts] = evaluate.report(*words, "--run", "one.trec")["collections"]
+        assert facts["queries_without_documents"] == 2
 
     @pytest.mark.parametrize(
         "words", [("--variant", "fp32", "int8-avx2"), ("--variants", "fp32,int8-avx2")]
@@ -324,7 +349,9 @@ class TestErrors:
             (("--variant", "fp16"), "has no variant 'fp16'"),
             (("--run", "gone.trec"), "gone.trec: does not exist"),
             (("--model", "gone"), "gone/manifest.json does not exist"),
-            (("--data", "gone"), "gone/qrels.tsv: does not exist"),
+            (("--run", ""), "the run has no name; give a file's, bm25 or judged"),
+            (("--qrels", "gone.tsv"), "gone.tsv: does not exist"),
+            (("--data", "gone"), "gone/qrels.tsv: does not exist; neither does qrels/test.tsv"),
             (("--cache", __file__), "Not a directory; name another folder with --cache"),
         ],
     )

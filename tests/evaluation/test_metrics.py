@@ -1,5 +1,8 @@
 """Metrics by ir-measures, and the significance of differences."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,6 +42,9 @@ def test_values_known_from_the_definitions() -> None:
         ("RR(**{'rel': 2})", "unsupported params found"),
         ("nDCG(10)", "is not a metric"),
         ("alpha_nDCG@10", "Unsupported measures"),
+        ("P", "needs a cutoff, as P@10"),
+        ("R(rel=2)", "needs a cutoff, as R(rel=2)@10"),
+        ("IPrec", "needs a recall"),
         ("__import__('os')", "is not a metric"),
     ],
 )
@@ -46,12 +52,38 @@ def test_wrong_metrics_are_named(text: str, problem: str | None) -> None:
     if problem is None:
         assert [metric.name for metric in parse_metrics(text)] == ["nDCG@10"]
         return
-    with pytest.raises(MetricError, match=problem.replace("(", r"\(")):
+    with pytest.raises(MetricError, match=re.escape(problem)):
         parse_metrics(text)
 
 
 def test_a_metric_named_twice_is_computed_once() -> None:
     assert [metric.name for metric in parse_metrics("AP,MAP,AP")] == ["AP"]
+
+
+def test_equal_scores_are_ordered_alike_by_all_programs() -> None:
+    """RR@10 and RR come from different ones, and so does AP."""
+    qrels, scores = {"q": {"a": 1, "b": 0}}, {"q": {"b": 1.0, "a": 1.0, "c": 1.0 + 1e-12}}
+    qualities = measure_run(parse_metrics("RR@10,RR,AP"), qrels, scores)
+    assert {name: quality.mean for name, quality in qualities.items()} == {
+        "RR@10": pytest.approx(1 / 3),
+        "RR": pytest.approx(1 / 3),
+        "AP": pytest.approx(1 / 3),
+    }
+
+
+@pytest.mark.skipif(not shutil.which("perl"), reason="the program for ERR is in Perl")
+def test_queries_have_any_names_in_err() -> None:
+    """A relevance of 2, of at most 4, satisfies with a probability of 3 in 16."""
+    quality = measure_run(parse_metrics("ERR@10"), QRELS, SCORES)["ERR@10"]
+    assert quality.by_query[2] == 0
+    assert quality.by_query[1] == pytest.approx(1 / 16, abs=1e-5)
+
+
+def test_accuracy_has_a_value_where_something_is_not_relevant() -> None:
+    metrics = parse_metrics("Accuracy")
+    assert measure_run(metrics, QRELS, SCORES)["Accuracy"].by_query == pytest.approx([0.5, 1, 0])
+    with pytest.raises(MetricError, match="'Accuracy': has no value for one of the queries"):
+        measure_run(metrics, QRELS, {"q2": {"a": 1.0}})
 
 
 class TestComparison:

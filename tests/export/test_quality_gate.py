@@ -1,6 +1,7 @@
 """The gate on a real collection: what passes, what is refused, what is tried next."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,20 @@ def test_a_variant_that_loses_too_much_is_refused(
         tiny_checkpoint, "--output", output, *words, "--max-quality-loss", "0", "--allow-degraded"
     )
     assert kept.returncode == 0, kept.stderr
+
+
+def test_a_collection_that_tells_nothing_is_refused(
+    tiny_checkpoint: Path, collection: Path, tmp_path: Path, run_export: Run
+) -> None:
+    """Its run has nothing relevant, so that fp32 has nothing to lose."""
+    folder = shutil.copytree(collection, tmp_path / "useless")
+    rows = (line.split("\t") for line in (folder / "qrels.tsv").read_text().splitlines()[1:])
+    lines = [f"{query} Q0 {name} 1 1 x\n" for query, name, grade in rows if grade == "0"]
+    (folder / "bm25_top100.trec").write_text("".join(lines))
+    words = ("--output", tmp_path / "bundle", "--variants", "fp32,int8", "--verify-pairs", "32")
+    result = run_export(tiny_checkpoint, *words, "--verify-data", folder)
+    assert result.returncode == 2, result.stdout
+    assert "fp32's nDCG@10 is 0" in result.stderr
 
 
 def test_auto_goes_on_until_a_recipe_passes(

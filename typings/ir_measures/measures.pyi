@@ -1,6 +1,10 @@
 from collections.abc import Mapping
 
+class ParamInfo:
+    required: bool
+
 class Measure:
+    SUPPORTED_PARAMS: Mapping[str, ParamInfo]
     @property
     def params(self) -> Mapping[str, object]: ...
     def __call__(self, **kwargs: object) -> Measure: ...

@@ -315,6 +315,19 @@ def rename_module(index: int, **changes: str) -> Callable[[Path], None]:
     return spoil
 
 
+def keep_modules(count: int) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        entries = json.loads((folder / "modules.json").read_text())
+        (folder / "modules.json").write_text(json.dumps(entries[:count]))
+
+    return spoil
+
+
+def end_in_norm(folder: Path) -> None:
+    edit("2_Dense/config.json", out_features=1)(folder)
+    keep_modules(4)(folder)
+
+
 @pytest.mark.parametrize(
     ("spoil", "found"),
     [
@@ -334,7 +347,10 @@ def rename_module(index: int, **changes: str) -> Callable[[Path], None]:
             "applies mine.GELU; known are",
         ),
         (edit("2_Dense/config.json", use_residual=True), "reads more than what the module before"),
-        (edit("4_Dense/config.json", out_features=2), "does not end in one logit"),
+        (keep_modules(2), r"it is an embedding model \(bi-encoder\); a cross-encoder is needed"),
+        (keep_modules(3), "it is an embedding model"),
+        (edit("4_Dense/config.json", out_features=2), "it is an embedding model"),
+        (end_in_norm, "does not end in one logit"),
         (edit("config_sentence_transformers.json", activation_fn="torch.nn.Tanh"), "torch.nn.Tanh"),
     ],
 )
