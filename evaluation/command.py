@@ -11,7 +11,7 @@ from ranklet.runtime.command_line import add_variants
 from ranklet.runtime.errors import InputError
 
 from .errors import require_packages
-from .request import DEFAULT_DEPTH, DEFAULT_METRICS, EvaluationRequest
+from .request import DEFAULT_DEPTH, DEFAULT_METRICS, EvaluationRequest, Reading
 
 _EPILOG = """\
 A test collection is a folder in BEIR's layout: corpus.jsonl, queries.jsonl and qrels.tsv (or
@@ -86,6 +86,19 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out documents that have the query's id, as BEIR does",
     )
+    parser.add_argument(
+        "--max-length",
+        type=int,
+        metavar="N",
+        help="tokens to read of a pair (default: the model's window)",
+    )
+    parser.add_argument(
+        "--max-windows",
+        type=int,
+        default=1,
+        metavar="N",
+        help="overlapping windows to read of a long document (default: 1)",
+    )
     add_variants(parser, "variants of each bundle (default: those that suit this machine)")
 
 
@@ -129,6 +142,7 @@ def _request(arguments: argparse.Namespace, *, cache_folder: Path) -> Evaluation
         ignores_same_ids=arguments.ignore_same_ids,
         variants=tuple(chain.from_iterable(arguments.variant)),
         metrics=arguments.metrics,
+        reading=Reading(arguments.max_length, arguments.max_windows),
         workers=arguments.workers,
         cache_folder=cache_folder,
         is_afresh=arguments.afresh,

@@ -95,7 +95,10 @@ def _score(
     start: Start,
 ) -> list[Run]:
     with Evaluator(
-        variant, workers=request.workers, cache_folder=request.cache_folder
+        variant,
+        reading=request.reading,
+        workers=request.workers,
+        cache_folder=request.cache_folder,
     ) as evaluator:
         return [
             evaluator.run(

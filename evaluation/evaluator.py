@@ -11,6 +11,7 @@ from ranklet.runtime.reranker import Reranker
 
 from .bundles import BundleVariant
 from .collection import JudgedCollection
+from .request import DEFAULT_READING, Reading
 from .score_cache import ScoreCache, cache_for
 from .scoring import score_tasks
 from .trec import Scores
@@ -54,11 +55,13 @@ class Evaluator:
         self,
         variant: BundleVariant,
         *,
+        reading: Reading = DEFAULT_READING,
         workers: int | None = None,
         cache_folder: Path | None = None,
     ) -> None:
         """Score with ``variant``, and keep the scores in ``cache_folder`` where there is one."""
         self.variant = variant
+        self._reading = reading
         self._workers = workers
         self._cache_folder = cache_folder
         self._reranker: Reranker | None = None
@@ -89,7 +92,7 @@ class Evaluator:
         on_queries(len(known))
         missing = [task for task in collection.tasks if task.query_id not in known]
         if missing:
-            for scored in score_tasks(self._open(), missing):
+            for scored in score_tasks(self._open(), missing, max_windows=self._reading.max_windows):
                 known[scored.query] = scored
                 if cache:
                     cache.append(scored)
@@ -103,12 +106,21 @@ class Evaluator:
     def _cache(self, collection: JudgedCollection) -> ScoreCache | None:
         if self._cache_folder is None:
             return None
-        return cache_for(self._cache_folder, self.variant, collection, workers=self._workers)
+        return cache_for(
+            *(self._cache_folder, self.variant, collection),
+            reading=self._reading,
+            workers=self._workers,
+        )
 
     def _open(self) -> Reranker:
         if self._reranker is None:
             self._reranker = self._stack.enter_context(
-                Reranker.open(self.variant.folder, variant=self.variant.name, workers=self._workers)
+                Reranker.open(
+                    self.variant.folder,
+                    variant=self.variant.name,
+                    workers=self._workers,
+                    window_tokens=self._reading.window_tokens,
+                )
             )
         return self._reranker
 

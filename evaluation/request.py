@@ -8,6 +8,19 @@ DEFAULT_METRICS = "nDCG@10,RR@10,AP"
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How much is read of pairs that are long."""
+
+    window_tokens: int | None = None
+    """Tokens of a pair; the model's window where None."""
+    max_windows: int = 1
+    """Overlapping windows of a document, the best of which counts."""
+
+
+DEFAULT_READING = Reading()
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationRequest:
     """An evaluation of some bundles on some test collections."""
 
@@ -29,6 +42,7 @@ class EvaluationRequest:
     """Whether a variant that is named and cannot run here is left out, and not an error."""
     metrics: str = DEFAULT_METRICS
     """As ir-measures names them."""
+    reading: Reading = DEFAULT_READING
     workers: int | None = None
     cache_folder: Path | None = None
     """Where scores are kept; nowhere where None."""

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from ranklet.runtime.processor import detect_processor, usable_cores
 from .bundles import BundleVariant
 from .collection import JudgedCollection, Task
 from .errors import CacheError
+from .request import DEFAULT_READING, Reading
 
 VERSIONS = {
     "onnxruntime": ort.__version__,
@@ -103,7 +105,12 @@ def default_cache_folder() -> Path:
 
 
 def cache_for(
-    folder: Path, variant: BundleVariant, collection: JudgedCollection, *, workers: int | None
+    folder: Path,
+    variant: BundleVariant,
+    collection: JudgedCollection,
+    *,
+    reading: Reading = DEFAULT_READING,
+    workers: int | None,
 ) -> ScoreCache:
     """Give the cache of a variant on a collection, in ``folder``."""
     what = [
@@ -112,6 +119,7 @@ def cache_for(
         VERSIONS,
         detect_processor().description,
         workers or usable_cores(),
+        *(() if reading == DEFAULT_READING else astuple(reading)),
     ]
     digest = hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:16]
     parts = (collection.name, Path(variant.model).name, variant.name, digest)

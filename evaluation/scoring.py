@@ -17,8 +17,10 @@ _PAIRS_AHEAD = 32
 _QUERIES_AHEAD = 2
 
 
-def score_tasks(reranker: Reranker, tasks: Sequence[Task]) -> Iterator[ScoredQuery]:
-    """Score tasks, several at a time.
+def score_tasks(
+    reranker: Reranker, tasks: Sequence[Task], *, max_windows: int
+) -> Iterator[ScoredQuery]:
+    """Score tasks, several at a time, long documents in up to ``max_windows`` windows.
 
     Yields:
         The scores of each task, in order, as soon as it is done.
@@ -35,7 +37,8 @@ def score_tasks(reranker: Reranker, tasks: Sequence[Task]) -> Iterator[ScoredQue
         while len(under_way) < _QUERIES_AHEAD or _pairs(under_way) < enough:
             if (task := next(remaining, None)) is None:
                 break
-            under_way.append((task, reranker.submit(task.query, task.documents)))
+            future = reranker.submit(task.query, task.documents, max_windows=max_windows)
+            under_way.append((task, future))
         if not under_way:
             return
         task, future = under_way.popleft()

@@ -14,6 +14,7 @@ import ir_measures
 import msgspec
 import pytest
 
+from ranklet.evaluation.request import Reading
 from ranklet.runtime.manifest import VariantReport, read_manifest, write_manifest
 from ranklet.runtime.reranker import Reranker
 
@@ -53,6 +54,39 @@ class Eval:
 @pytest.fixture
 def evaluate(tmp_path: Path) -> Eval:
     return Eval(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "reading"),
+    [
+        ((), Reading()),
+        (("--max-length", "24"), Reading(window_tokens=24)),
+        (("--max-windows", "3"), Reading(max_windows=3)),
+    ],
+    ids=["window", "less of it", "windows"],
+)
+def test_as_much_is_read_as_is_asked_for(
+    words: tuple[str, ...], reading: Reading, evaluate: Eval, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    document = " ".join(f"{number} birds sing in spring" for number in range(100))
+    data, runs = tmp_path / "long", tmp_path / "runs"
+    data.mkdir()
+    corpus = [{"_id": "a", "text": document}, {"_id": "b", "text": "snow"}]
+    (data / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)) + "\n")
+    (data / "queries.jsonl").write_text('{"_id": "1", "text": "what do birds do"}\n')
+    (data / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n1\ta\t1\n1\tb\t0\n")
+    plain = ("--model", tiny_bundle, "--variant", "fp32", "--data", data)
+    evaluate.report(*plain)  # whose scores are kept, and are not those of another reading
+    evaluate.report(*plain, *words, "--save-runs", runs)
+    lines = [line.split() for line in next(runs.glob("*fp32*")).read_text().splitlines()]
+    found = {document: float(score) for _, _, document, _, score, _ in lines}
+    with Reranker.open(
+        tiny_bundle, variant="fp32", window_tokens=reading.window_tokens
+    ) as reranker:
+        [logit] = reranker.score(
+            "what do birds do", [document], raw_scores=True, max_windows=reading.max_windows
+        )
+    assert found["a"] == pytest.approx(float(logit), abs=1e-5)
 
 
 class TestReport:
