@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 FOLDER = Path(__file__).parent
 CHECKPOINT = FOLDER.parent.parent / "models/ranklet-mini"
-WINDOW_TOKENS = 512
+WINDOW_TOKENS = 320
 
 SKINCARE = [
     "Eco-friendly kitchenware for modern homes",
