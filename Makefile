@@ -66,8 +66,10 @@ train: train-data $(TRAINING) $(LISTS)/first/training.npz $(LISTS)/second/traini
 	$(call train,second,second,--start build/training/first)
 	$(call train,third,second,--start build/training/second)
 
-# Anew where an update brought other weights. A checkout may leave them out, see models/README.md.
-models/built/ranklet-mini/manifest.json: $(wildcard models/ranklet-mini/model.safetensors)
+# Anew where an update brought other weights, or another window for them. A checkout may leave the weights out,
+# see models/README.md.
+models/built/ranklet-mini/manifest.json: $(and $(wildcard models/ranklet-mini/model.safetensors),$(wildcard \
+  $(addprefix models/ranklet-mini/,model.safetensors config.json tokenizer.json tokenizer_config.json)))
 	@$(MAKE) --silent --no-print-directory export MODEL=models/ranklet-mini OPTIONS=
 
 # Told before minutes of installing; lists that are made already need no data.

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 import os
 import platform
 import signal
@@ -99,13 +100,17 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _is_built_from_checkpoint(bundle: Path) -> bool:
-    """Whether the bundle holds the weights that the checkpoint has now."""
+    """Whether the bundle holds the weights that the checkpoint has now, and their window."""
     try:
-        revision = read_manifest(bundle).source.revision
+        manifest = read_manifest(bundle)
     except BundleError:
         return False
     weights = (CHECKPOINT / "model.safetensors").read_bytes()
-    return revision is not None and revision.endswith(hashlib.sha256(weights).hexdigest())
+    tokenizer = json.loads((CHECKPOINT / "tokenizer_config.json").read_bytes())
+    digest = hashlib.sha256(weights).hexdigest()
+    return (manifest.source.revision or "").endswith(digest) and (
+        manifest.window_tokens == tokenizer["model_max_length"]
+    )
 
 
 @pytest.fixture(scope="session")

@@ -31,9 +31,10 @@ def test_training_without_data_is_told_before_anything_is_installed(tmp_path: Pa
     assert "Say where the pairs are" not in result.stdout
 
 
-def test_new_weights_are_exported_before_they_are_served() -> None:
-    weights = "models/ranklet-mini/model.safetensors"
-    result = make("--dry-run", "run", f"--what-if={weights}", "SERVICE=", "EXPORT=")
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer_config.json"])
+def test_a_new_model_is_exported_before_it_is_served(name: str) -> None:
+    changed = f"models/ranklet-mini/{name}"
+    result = make("--dry-run", "run", f"--what-if={changed}", "SERVICE=", "EXPORT=")
     assert result.returncode == 0, result.stderr
     exported = result.stdout.index("export models/ranklet-mini --output models/built/ranklet-mini")
     assert exported < result.stdout.index("serve --model models/built/ranklet-mini")
