@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 
 from ranklet.runtime.reranker import Reranker
-from ranklet.runtime.scheduler import PairScores
+from ranklet.runtime.scoring_request import PairScores
 
 from .collection import Task
 from .score_cache import ScoredQuery

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 import msgspec
-import numpy as np
 
 from .arguments import at_least_one, listed_documents, require_text, whole_number
 from .arrays import Float32Array
@@ -17,9 +16,10 @@ from .manifest import Manifest, read_manifest
 from .opening import open_scorer
 from .processor import usable_cores
 from .ranking import RankedDocument, activate, rank
-from .scheduler import PairScores, Scheduler, StageTimes
+from .scheduler import Scheduler
 from .score_cache import CachedScorer, ScoreCache
 from .scoring import Scorer
+from .scoring_request import PairScores
 from .tokenization import MIN_WINDOW_TOKENS, WINDOW_CUT, Cut
 
 MAX_WORKERS = 1024
@@ -185,8 +185,6 @@ class Reranker:
         max_windows = at_least_one(max_windows, name="max_windows")
         require_text(query, name="query")
         listed = listed_documents(documents)
-        if not listed:
-            return _nothing_to_score()
         return self._scheduler.submit(query, listed, max_windows=max_windows, cut=cut)
 
     def close(self) -> None:
@@ -246,19 +244,3 @@ def _with_window(manifest: Manifest, window_tokens: int) -> Manifest:
         )
         raise InputError(message)
     return msgspec.structs.replace(manifest, window_tokens=window_tokens)
-
-
-def _nothing_to_score() -> Future[PairScores]:
-    future: Future[PairScores] = Future()
-    nothing = PairScores(
-        logits=np.empty(0, np.float32),
-        tokens=np.empty(0, np.int64),
-        query_tokens=0,
-        query_cut=False,
-        documents_cut=np.empty(0, np.bool_),
-        times=StageTimes(),
-        pairs=0,
-        cached=0,
-    )
-    future.set_result(nothing)
-    return future

@@ -12,7 +12,7 @@ from uuid import uuid4
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from ranklet.runtime.scheduler import StageTimes
+from ranklet.runtime.scoring_request import StageTimes
 
 UNMATCHED = "unmatched"
 """The route of everything that no route matches: paths are endless, labels may not be."""

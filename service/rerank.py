@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ranklet.runtime.ranking import RankedDocument
-from ranklet.runtime.scheduler import StageTimes
+from ranklet.runtime.scoring_request import StageTimes
 from ranklet.runtime.tokenization import WINDOW_CUT, Cut
 
 

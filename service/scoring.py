@@ -12,7 +12,7 @@ from litestar.connection import Request
 
 from ranklet.runtime.ranking import RankedDocument, activate, rank
 from ranklet.runtime.reranker import Reranker
-from ranklet.runtime.scheduler import PairScores, StageTimes
+from ranklet.runtime.scoring_request import PairScores, StageTimes
 
 from .admission import PairQueue
 from .catalog import Catalog

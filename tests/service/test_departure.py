@@ -12,7 +12,7 @@ import pytest
 from litestar import Litestar
 
 from ranklet.runtime.reranker import Reranker
-from ranklet.runtime.scheduler import PairScores
+from ranklet.runtime.scoring_request import PairScores
 from ranklet.service.app import create_app
 from ranklet.service.model_spec import ModelSpec, open_warm
 from ranklet.service.settings import Settings

@@ -168,9 +168,9 @@ def test_raw_scores_are_logits_in_the_same_order(
 
 def test_a_long_query_is_cut_with_a_warning(client: httpx.Client) -> None:
     answer = rerank(client, query="skin care " * 1000, documents=["b"])
-    assert "256" in answer["meta"]["warnings"][0]
-    assert "512" in answer["meta"]["warnings"][0]
-    assert answer["usage"]["total_tokens"] <= 512
+    assert "160" in answer["meta"]["warnings"][0]
+    assert "320" in answer["meta"]["warnings"][0]
+    assert answer["usage"]["total_tokens"] <= 320
 
 
 def test_no_documents_give_no_results(client: httpx.Client) -> None:

@@ -9,7 +9,7 @@ import pytest
 from litestar.testing import TestClient
 
 from ranklet.runtime.reranker import Reranker
-from ranklet.runtime.scheduler import PairScores
+from ranklet.runtime.scoring_request import PairScores
 from ranklet.service.app import create_app
 from ranklet.service.settings import Settings
 
