@@ -15,7 +15,7 @@ from .errors import InputError
 from .manifest import Manifest, read_manifest
 from .opening import open_scorer
 from .processor import usable_cores
-from .ranking import RankedDocument, activate, rank
+from .ranking import RankedDocument, activate, ranked_documents
 from .scheduler import Scheduler
 from .score_cache import CachedScorer, ScoreCache
 from .scoring import Scorer
@@ -156,7 +156,7 @@ class Reranker:
         logits, scores = self._scores(
             query, documents, raw_scores=raw_scores, max_windows=max_windows
         )
-        return [RankedDocument(int(index), float(scores[index])) for index in rank(logits, top_n)]
+        return ranked_documents(logits, scores, top_n)
 
     def submit(
         self,

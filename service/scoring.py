@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from litestar.connection import Request
 
-from ranklet.runtime.ranking import RankedDocument, activate, rank
+from ranklet.runtime.ranking import activate, ranked_documents
 from ranklet.runtime.reranker import Reranker
 from ranklet.runtime.scoring_request import PairScores, StageTimes
 
@@ -97,11 +97,10 @@ async def rerank(
     record.documents_cut = int(scores.documents_cut.sum())
     activation = "identity" if request.raw_scores else entry.activation
     activated = activate(scores.logits, activation)
-    order = rank(scores.logits, request.top_n)
     return RerankResult(
         id=record.id,
         model=request.model or entry.name,
-        ranking=[RankedDocument(int(index), float(activated[index])) for index in order],
+        ranking=ranked_documents(scores.logits, activated, request.top_n),
         documents=record.documents,
         characters=record.characters,
         tokens=record.tokens,
