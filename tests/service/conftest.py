@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -44,10 +45,11 @@ class _Servers:
                 stderr=stderr,
                 text=True,
             )
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in _told(process, log if "json" in words else None):
             if "listens on" in line:
-                client = httpx.Client(base_url=line.split(" listens on ")[1].split()[0], timeout=60)
+                url = re.search(r"listens on (http://[^ \"]+)", line)
+                assert url
+                client = httpx.Client(base_url=url[1], timeout=60)
                 self._running.append((process, client))
                 return process, client
         pytest.fail(f"the server ended with {process.wait()} before it was ready")
@@ -58,6 +60,17 @@ class _Servers:
             client.close()
             process.terminate()
             process.communicate(timeout=60)
+
+
+def _told(process: "subprocess.Popen[str]", log: Path | None) -> Iterator[str]:
+    """Give what the server says on stdout or, where it writes JSON there, in its log."""
+    if log is None:
+        assert process.stdout is not None
+        yield from process.stdout
+        return
+    while process.poll() is None:
+        yield log.read_text()
+        time.sleep(0.01)
 
 
 def _clean_environment() -> dict[str, str]:
