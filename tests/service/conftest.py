@@ -66,7 +66,8 @@ def _told(process: "subprocess.Popen[str]", log: Path | None) -> Iterator[str]:
     """Give what the server says on stdout or, where it writes JSON there, in its log."""
     if log is None:
         assert process.stdout is not None
-        yield from process.stdout
+        for line in process.stdout:
+            yield line  # noqa: UP028 - the end of a `yield from` would close it
         return
     while process.poll() is None:
         yield log.read_text()
