@@ -66,8 +66,9 @@ def _told(process: "subprocess.Popen[str]", log: Path | None) -> Iterator[str]:
     """Give what the server says on stdout or, where it writes JSON there, in its log."""
     if log is None:
         assert process.stdout is not None
-        for line in process.stdout:
-            yield line  # noqa: UP028 - the end of a `yield from` would close it
+        # Not `yield from`, whose end would close it.
+        for line in process.stdout:  # noqa: UP028
+            yield line
         return
     while process.poll() is None:
         yield log.read_text()
