@@ -22,7 +22,7 @@ def test_every_model_can_be_found_and_every_figure_has_its_page() -> None:
     for name, entry in read_catalog().items():
         is_name = looks_like_hub_id(entry.source) or entry.source.startswith(PREFIX)
         assert is_name or (ROOT / entry.source).is_dir(), name
-        assert entry.window >= 512
+        assert entry.window >= 320
         for figure in entry.quality:
             assert figure.url.startswith("https://")
             assert 0 < figure.value < 100
