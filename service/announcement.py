@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import socket
 
 from ranklet import __version__
@@ -49,8 +50,8 @@ def tell_supervisor(state: str) -> None:
         return
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            # An @ stands for the zero byte of Linux's abstract sockets.
-            channel.sendto(state.encode(), address.replace("@", "\0", 1))
+            # An @ in front stands for the zero byte of Linux's abstract sockets.
+            channel.sendto(state.encode(), re.sub("^@", "\0", address))
     except OSError as error:
         _log.warning("cannot tell the supervisor %s at %s: %s", state, address, error)
 

@@ -139,10 +139,16 @@ def _configuration_problems(settings: Settings, named: _Named) -> list[str]:
     try:
         from .entries import read_entries  # noqa: PLC0415 - a device that only scores lacks it
         from .keys import read_api_keys  # noqa: PLC0415 - the same
+        from .server import bind  # noqa: PLC0415 - the same
     except ModuleNotFoundError as error:
         fix = "install what serves with: pip install 'ranklet[service]'"
         return [f"`ranklet serve` needs {error.name}, which is not installed; {fix}"]
-    problems = _address_problems(settings)
+    problems: list[str] = []
+    try:
+        bind(settings).close()
+    except AddressError as error:
+        if not error.is_in_use:  # by the very server that is asked about, perhaps
+            problems.append(str(error))
     try:
         read_api_keys(settings)
     except SettingsError as error:
@@ -167,17 +173,6 @@ def _configuration_problems(settings: Settings, named: _Named) -> list[str]:
             place = os.path.realpath(entry.source.bundle)
             named.names |= dict.fromkeys((entry.name, *entry.aliases), place)
     return problems
-
-
-def _address_problems(settings: Settings) -> list[str]:
-    from .server import bind  # noqa: PLC0415 - a device that only scores lacks it
-
-    try:
-        bind(settings).close()
-    except AddressError as error:
-        # What uses it may be the very server that is asked about.
-        return [] if error.is_in_use else [str(error)]
-    return []
 
 
 def _advice_on(machine: Machine) -> list[str]:

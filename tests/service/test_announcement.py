@@ -87,8 +87,11 @@ def test_names_that_stdout_has_no_letters_for(tiny_bundle: Path, tmp_path: Path)
         assert "mod\\xe8le" in wait_for("All routes", output)
 
 
-def test_systemd_is_told_when_requests_are_answered(tiny_bundle: Path, tmp_path: Path) -> None:
-    channel, output = tmp_path / "notify", tmp_path / "output"
+@pytest.mark.parametrize("name", ["notify", "user@1000"])
+def test_systemd_is_told_when_requests_are_answered(
+    name: str, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    channel, output = tmp_path / name, tmp_path / "output"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(str(channel))
         supervisor.settimeout(60)
