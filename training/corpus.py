@@ -14,8 +14,8 @@ from .passages import cut_passages
 from .recipe import ListRecipe
 from .texts import Texts
 
-_PASSAGE_TOKENS = 320
-_QUERY_TOKENS = 64
+PASSAGE_TOKENS = 320
+QUERY_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def read_corpus(folder: Path, recipe: ListRecipe) -> Corpus:
     tokenizer = load_tokenizer()
     passages = cut_passages(pairs.documents, recipe.passage_words)
     return Corpus(
-        Texts.of(tokenize(tokenizer, passages.texts, at_most=_PASSAGE_TOKENS)),
+        Texts.of(tokenize(tokenizer, passages.texts, at_most=PASSAGE_TOKENS)),
         passages.starts,
         _queries(tokenizer, pairs.training),
         _queries(tokenizer, pairs.development),
@@ -54,7 +54,7 @@ def read_corpus(folder: Path, recipe: ListRecipe) -> Corpus:
 
 
 def _queries(tokenizer: Tokenizer, queries: Sequence[TrainingQuery]) -> Queries:
-    ids = tokenize(tokenizer, [query.text for query in queries], at_most=_QUERY_TOKENS)
+    ids = tokenize(tokenizer, [query.text for query in queries], at_most=QUERY_TOKENS)
     documents = [-1 if query.document is None else query.document for query in queries]
     answered = [query.is_answered for query in queries]
     return Queries(

@@ -16,12 +16,18 @@ from scipy.special import log_softmax
 from ranklet.evaluation.metrics import measure_run, parse_metrics
 
 from .batches import PairBatcher
+from .graded import LEAST_ANSWERING
 from .lists import RankingLists, load_lists
 from .model import CrossEncoder, load_model
 from .precision import reduced_precision
 
 _WINDOW = 256
-_METRICS = "nDCG@10,RR"
+
+_NEVER = np.float32(-1e4)
+"""A logit whose probability is 0."""
+
+_METRICS = {"nDCG@10": "nDCG@10", f"RR(rel={LEAST_ANSWERING})": "RR"}
+"""As ir-measures calls them, and as they are told."""
 
 
 @torch.inference_mode()
@@ -43,18 +49,21 @@ def score(
     return {name: values.reshape(lists.documents.shape) for name, values in scores.items()}
 
 
-def rank_quality(scores: NDArray[np.float32]) -> dict[str, float]:
-    """Measure scores of shape (lists, documents), where the first document is what answers.
+def rank_quality(scores: NDArray[np.float32], lists: RankingLists) -> dict[str, float]:
+    """Measure scores of the lists' passages, of shape (lists, passages), by their grades.
 
     Returns:
         Means over the lists by the metric's name, 0 to 1, with four digits.
     """
-    rows = range(len(scores))
-    documents = [str(place) for place in range(scores.shape[1])]
-    qrels = {str(row): {documents[0]: 1} for row in rows}
-    run = {str(row): dict(zip(documents, map(float, scores[row]), strict=True)) for row in rows}
-    found = measure_run(parse_metrics(_METRICS), qrels, run)
-    return {name: round(quality.mean, 4) for name, quality in found.items()}
+    qrels: dict[str, dict[str, int]] = {}
+    run: dict[str, dict[str, float]] = {}
+    for row, there in enumerate(lists.documents >= 0):
+        columns = np.flatnonzero(there)
+        names = columns.astype(str).tolist()
+        qrels[str(row)] = dict(zip(names, lists.grades[row, columns].tolist(), strict=True))
+        run[str(row)] = dict(zip(names, scores[row, columns].tolist(), strict=True))
+    found = measure_run(parse_metrics(",".join(_METRICS)), qrels, run)
+    return {_METRICS[name]: round(quality.mean, 4) for name, quality in found.items()}
 
 
 def divergence(scores: NDArray[np.float32], teacher: NDArray[np.float32]) -> float:
@@ -104,11 +113,12 @@ def main() -> None:
         models = [load_model(folder, "it") for folder in arguments.models]
     except FileNotFoundError as error:
         parser.error(str(error))
-    print(json.dumps({"model": "the lists' own scores", **rank_quality(lists.teacher)}))
+    print(json.dumps({"model": "the lists' own scores", **rank_quality(lists.teacher, lists)}))
     for folder, model in zip(arguments.models, models, strict=True):
         scores = score(model, lists, device="cpu")["it"]
-        distance = divergence(scores, lists.teacher)
-        row = {"model": str(folder), **rank_quality(scores), "divergence": distance}
+        there = lists.documents >= 0
+        distance = divergence(*(np.where(there, one, _NEVER) for one in (scores, lists.teacher)))
+        row = {"model": str(folder), **rank_quality(scores, lists), "divergence": distance}
         print(json.dumps(row), flush=True)
 
 

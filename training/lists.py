@@ -1,6 +1,6 @@
 """Lists to rank: a query, passages, the teacher's scores, and which of the passages may answer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,31 @@ class RankingLists:
     """Places of passages, shape (queries, passages in a list); -1 where there is none."""
     teacher: NDArray[np.float32]
     """Scores of the teacher, of the same shape."""
+    grades: NDArray[np.int8]
+    """How well each passage is known to answer, 0 to 3, of the same shape; an own one that nobody
+    graded has 3, any other 0."""
     own: int
-    """How many of a list's first passages are of the document that answers, or missing."""
+    """How many of a list's first passages are of the document that answers, or are graded to
+    answer, or are missing."""
+
+    def rows(self, places: NDArray[np.integer] | slice) -> "RankingLists":
+        """Keep some lists, in the order of ``places``."""
+        return replace(
+            self,
+            queries=self.queries.take(np.arange(len(self.queries))[places]),
+            documents=self.documents[places],
+            teacher=self.teacher[places],
+            grades=self.grades[places],
+        )
+
+    def columns(self, places: NDArray[np.integer]) -> "RankingLists":
+        """Keep some passages of each list; ``places`` of shape (lists, passages kept)."""
+        return replace(
+            self,
+            documents=np.take_along_axis(self.documents, places, 1),
+            teacher=np.take_along_axis(self.teacher, places, 1),
+            grades=np.take_along_axis(self.grades, places, 1),
+        )
 
     def save(self, path: Path) -> None:
         """Write the file as a whole or not at all, with those passages alone that are in a list."""
@@ -36,6 +59,7 @@ class RankingLists:
             passage_starts=passages.starts,
             documents=(places.reshape(self.documents.shape) - missing).astype(np.int32),
             teacher=self.teacher,
+            grades=self.grades,
             own=self.own,
         )
         new.replace(path)
@@ -44,10 +68,19 @@ class RankingLists:
 def load_lists(path: Path) -> RankingLists:
     """Read what ``RankingLists.save`` wrote."""
     with np.load(path) as arrays:
+        documents, own = arrays["documents"], int(arrays["own"])
         return RankingLists(
             queries=Texts(arrays["query_ids"], arrays["query_starts"]),
             passages=Texts(arrays["passage_ids"], arrays["passage_starts"]),
-            documents=arrays["documents"],
+            documents=documents,
             teacher=arrays["teacher"],
-            own=int(arrays["own"]),
+            grades=arrays["grades"] if "grades" in arrays else grade_own(documents, own),
+            own=own,
         )
+
+
+def grade_own(documents: NDArray[np.int32], own: int) -> NDArray[np.int8]:
+    """Give the grades of lists that nobody graded: 3 to each of the first ``own`` that is there."""
+    grades = np.zeros(documents.shape, dtype=np.int8)
+    grades[:, :own] = 3 * (documents[:, :own] >= 0)
+    return grades

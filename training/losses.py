@@ -19,7 +19,7 @@ class Targets:
     teacher: Tensor
     """Scores, float32, shape (lists, documents)."""
     is_own: Tensor
-    """bool, of the same shape: whether the passage is of the document that is known to answer."""
+    """bool, of the same shape: whether the passage is known to answer, or of a document that is."""
 
 
 def family_loss(logits: dict[str, Tensor], targets: Targets, settings: TrainSettings) -> Tensor:

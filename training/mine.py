@@ -4,7 +4,6 @@
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +46,7 @@ def main() -> None:
 
 def first_lists(lists: RankingLists, count: int | None) -> RankingLists:
     """Give the first ``count`` lists, all where None."""
-    rows = np.arange(len(lists.queries))[:count]
-    return _taken(lists, rows)
+    return lists.rows(slice(count))
 
 
 def keep_hardest(
@@ -79,11 +77,7 @@ def keep_hardest(
     kept = np.concatenate([order[:, :hardest], rest[:, :others]], axis=1) + lists.own
     own = np.broadcast_to(np.arange(lists.own), (len(kept), lists.own))
     columns = np.concatenate([own, kept], axis=1)
-    return replace(
-        lists,
-        documents=np.take_along_axis(lists.documents, columns, 1),
-        teacher=np.take_along_axis(lists.teacher, columns, 1),
-    )
+    return lists.columns(columns)
 
 
 def _score(model: CrossEncoder, lists: RankingLists, device: str) -> NDArray[np.float32]:
@@ -92,19 +86,10 @@ def _score(model: CrossEncoder, lists: RankingLists, device: str) -> NDArray[np.
     with progress_bars() as start:
         advance = start("score lists", len(rows))
         for first in range(0, len(rows), _LISTS_IN_BLOCK):
-            block = _taken(lists, rows[first : first + _LISTS_IN_BLOCK])
+            block = lists.rows(rows[first : first + _LISTS_IN_BLOCK])
             blocks.append(score(model, block, device=device)["it"])
             advance(len(block.queries))
     return np.concatenate(blocks)
-
-
-def _taken(lists: RankingLists, rows: NDArray[np.int64]) -> RankingLists:
-    return replace(
-        lists,
-        queries=lists.queries.take(rows),
-        documents=lists.documents[rows],
-        teacher=lists.teacher[rows],
-    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ from .bi_encoders import BiEncoders
 from .candidates import CandidateFinder, Candidates
 from .corpus import Queries, read_corpus
 from .list_maker import ListMaker, ListShape
-from .lists import RankingLists
+from .lists import RankingLists, grade_own
 from .recipe import ListSettings, read_list_recipe
 from .texts import Texts
 
@@ -44,7 +44,7 @@ def main() -> None:
         )
     if not len(corpus.development.texts):
         sys.exit(f"{arguments.data} gives no query to hold out: take more pairs")
-    vectors = _embed(corpus.passages, "passages", bi_encoders)
+    vectors = embed(corpus.passages, "passages", bi_encoders)
     finder = CandidateFinder(
         corpus.passages,
         vectors,
@@ -58,8 +58,8 @@ def main() -> None:
         maker = ListMaker(
             corpus.document_starts, vectors, recipe.lists, shape=shape, seed=recipe.seed
         )
-        query_vectors = _embed(queries.texts, f"{name} queries", bi_encoders)
-        found = _shown(finder.find(queries.texts, query_vectors), name, len(queries.texts))
+        query_vectors = embed(queries.texts, f"{name} queries", bi_encoders)
+        found = shown(finder.find(queries.texts, query_vectors), name, len(queries.texts))
         lists = _make(maker, queries, found, corpus.passages, shape.own)
         lists.save(arguments.output / f"{name}.npz")
         print(f"{name}: {lists.documents.shape} lists out of {len(corpus.passages)} passages")
@@ -93,16 +93,20 @@ def _make(
 ) -> RankingLists:
     rows = [[part.cpu().numpy() for part in maker.make(queries, block)] for block in found]
     documents, teacher = (np.concatenate(column) for column in zip(*rows, strict=True))
-    return RankingLists(queries.texts, passages, documents.astype(np.int32), teacher, own)
+    documents = documents.astype(np.int32)
+    grades = grade_own(documents, own)
+    return RankingLists(queries.texts, passages, documents, teacher, grades, own)
 
 
-def _embed(texts: Texts, what: str, bi_encoders: BiEncoders) -> torch.Tensor:
+def embed(texts: Texts, what: str, bi_encoders: BiEncoders) -> torch.Tensor:
+    """Embed texts with a bar that says what they are; of shape (texts, sum of widths)."""
     with progress_bars() as start:
         advance = start(f"embed {what}", len(texts) * len(bi_encoders.members))
         return bi_encoders.embed(texts, advance=advance)
 
 
-def _shown(blocks: Iterator[Candidates], name: str, count: int) -> Iterator[Candidates]:
+def shown(blocks: Iterator[Candidates], name: str, count: int) -> Iterator[Candidates]:
+    """Yield candidates with a bar over so many queries."""
     with progress_bars() as start:
         advance = start(f"{name} lists", count)
         for block in blocks:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from .graded import PASSAGES
+
 BiEncoderName = Literal["all-MiniLM-L6-v2", "all-mpnet-base-v2"]
 
 Shares = dict[BiEncoderName, Annotated[float, Meta(gt=0, le=1)]]
@@ -50,6 +52,17 @@ class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         else:
             return
         raise ValueError(message)
+
+
+class GradedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which graded queries a run takes, and what grades say to it."""
+
+    clusters: Annotated[int, Meta(ge=1)]
+    """The first ones of the file."""
+    others: Annotated[float, Meta(ge=0)]
+    """Lists that nobody graded, for each graded one."""
+    scores: Annotated[list[float], Meta(min_length=4, max_length=4)]
+    """What grades 0 to 3 add to the teacher's score, a logit."""
 
 
 class EncoderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +113,9 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the distance of the shallow models' hidden states from the deepest's."""
     averaging: Annotated[float, Meta(ge=0, lt=1)]
     """Decay of the average of the weights in a step, from 0 to less than 1."""
+    start_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Of the weights that the run began with, in what it writes: between the two a model keeps what
+    it knew and most of what it learnt (Wortsman et al., Robust Fine-Tuning, 2022)."""
 
     def __post_init__(self) -> None:
         """Refuse a longer window that is shorter."""
@@ -122,6 +138,24 @@ class ListRecipe(msgspec.Struct, frozen=True):
     lists: ListSettings
 
 
+class GradedRecipe(msgspec.Struct, frozen=True):
+    """Everything that lists of graded queries depend on, beside the lists before."""
+
+    seed: int
+    lists: ListSettings
+    graded: GradedSettings
+
+    def __post_init__(self) -> None:
+        """Refuse lists that do not hold a cluster and its candidates, where one passage answers."""
+        least = self.lists.own - 1 + PASSAGES + self.lists.bm25 + self.lists.bi_encoder
+        if self.lists.documents < least:
+            message = (
+                f"with {PASSAGES} graded passages, {self.lists.own} places for what answers, and "
+                f"candidates, a list has at least {least} documents, not {self.lists.documents}"
+            )
+            raise ValueError(message)
+
+
 class ModelRecipe(msgspec.Struct, frozen=True):
     """Everything that the models depend on, beside the lists."""
 
@@ -136,6 +170,11 @@ class ModelRecipe(msgspec.Struct, frozen=True):
         if len(names) != len({*names}):
             message = f"two models have one name: {', '.join(names)}"
             raise ValueError(message)
+        if self.train.start_share and any(one.start is None or one.units for one in self.encoders):
+            message = (
+                "start_share is of a model that an encoder begins with, whole (start, no units)"
+            )
+            raise ValueError(message)
         layers = [encoder.layers for encoder in self.encoders]
         if layers != sorted(layers):
             message = f"encoders come in the order of their layers, the deepest last, not {layers}"
@@ -149,6 +188,15 @@ def read_list_recipe(path: Path) -> ListRecipe:
         msgspec.ValidationError: a setting is missing or of the wrong type.
     """
     return msgspec.yaml.decode(path.read_bytes(), type=ListRecipe)
+
+
+def read_graded_recipe(path: Path) -> GradedRecipe:
+    """Read how lists of graded queries are made.
+
+    Raises:
+        msgspec.ValidationError: a setting is missing or of the wrong type.
+    """
+    return msgspec.yaml.decode(path.read_bytes(), type=GradedRecipe)
 
 
 def read_model_recipe(path: Path) -> ModelRecipe:

@@ -13,7 +13,9 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
@@ -22,6 +24,7 @@ from ranklet.evaluation.progress import progress_bars
 from .base import copy_tokenizer
 from .calibration import NoLineError, check_calibration, fit_line
 from .development import rank_quality, score
+from .graded import LEAST_ANSWERING
 from .lists import RankingLists, load_lists
 from .model import CrossEncoder, NoStartError, load_encoder, save_member
 from .recipe import read_model_recipe
@@ -68,8 +71,11 @@ def main() -> None:
         sys.exit(str(error))
     facts = {"run": run, "step": trainer.step}
     window = recipe.train.long_window
+    share = recipe.train.start_share
     try:
-        for encoder in trainer.averaged:
+        for encoder, settings in zip(trainer.averaged, recipe.encoders, strict=True):
+            if share:
+                mix_in(encoder, load_encoder(settings, arguments.start), share)
             _finish(encoder, development, arguments.output, facts, window=window)
     except NoLineError as error:
         sys.exit(f"{error}; {checkpoint} holds what was trained: train longer, in another --output")
@@ -82,6 +88,13 @@ def fingerprint(files: Sequence[Path]) -> str:
         with path.open("rb") as content:
             digest.update(file_digest(content, "sha256").digest())
     return digest.hexdigest()
+
+
+@torch.no_grad()
+def mix_in(encoder: CrossEncoder, start: CrossEncoder, share: float) -> None:
+    """Move the weights of an encoder by a share of the way to those that it began with."""
+    for weight, first in zip(encoder.parameters(), start.parameters(), strict=True):
+        weight.lerp_(first.to(weight.device), share)
 
 
 def _train(trainer: Trainer, development: RankingLists, checkpoint: Path, run: str) -> None:
@@ -122,7 +135,7 @@ def _cut_log(path: Path, step: int) -> float:
 
 def _measure(trainer: Trainer, development: RankingLists) -> dict[str, dict[str, float]]:
     return {
-        name: rank_quality(values)
+        name: rank_quality(values, development)
         for encoder in trainer.averaged
         for name, values in score(encoder, development, device=trainer.device).items()
     }
@@ -163,12 +176,22 @@ def _calibrate(
     """
     device = next(encoder.parameters()).device.type
     logits = score(encoder, development, device=device)[name]
-    line = fit_line(logits[::2])
-    calibration = check_calibration(line.apply(logits[1::2]))
+    halves = [slice(0, None, 2), slice(1, None, 2)]
+    fitted, checked = (_judged(logits[half], development.rows(half)) for half in halves)
+    line = fit_line(*fitted)
+    calibration = check_calibration(line.apply(checked[0]), checked[1])
     model = encoder.member(name)
     line.fold_into(model.classifier)
-    quality = rank_quality(logits)
+    quality = rank_quality(logits, development)
     return model, {"quality": quality, "calibration": msgspec.to_builtins(calibration)}
+
+
+def _judged(
+    logits: NDArray[np.float32], lists: RankingLists
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Give the logits of all passages that are there and whether each answers, shape (pairs,)."""
+    there = lists.documents >= 0
+    return logits[there], lists.grades[there] >= LEAST_ANSWERING
 
 
 def _write(

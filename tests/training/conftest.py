@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save
 from training import bi_encoders
-from training.lists import RankingLists
+from training.lists import RankingLists, grade_own
 from training.texts import Texts
 from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
@@ -45,7 +45,9 @@ def lists() -> RankingLists:
     documents[::3, :2] = -1
     documents[1, 1] = -1
     teacher = random.normal(scale=4, size=(12, 6)).astype(np.float32)
-    return RankingLists(texts(12, 8), texts(30, 60), documents, teacher, own=2)
+    return RankingLists(
+        texts(12, 8), texts(30, 60), documents, teacher, grade_own(documents, 2), own=2
+    )
 
 
 @pytest.fixture

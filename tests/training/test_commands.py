@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -112,6 +113,34 @@ def test_what_is_written_is_calibrated_and_begins_the_next_run(
     np.testing.assert_allclose(again, logits, atol=0.05)
 
 
+def test_a_share_of_the_start_stays(
+    lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_on(output: str, **changed: float) -> dict[str, torch.Tensor]:
+        recipe = write_recipe(
+            tmp_path / f"{output}.yaml", start=True, learning_rate=0.01, **changed
+        )
+        words = ("--recipe", recipe, "--lists", lists, "--output", tmp_path / output)
+        call(train.main, monkeypatch, *words, "--start", tmp_path / "first")
+        return load_model(tmp_path / output / "it", "it").layers.state_dict()
+
+    recipe = write_recipe(tmp_path / "recipe.yaml", learning_rate=2e-3, steps=40)
+    words = ("--recipe", recipe, "--lists", lists, "--output", tmp_path / "first")
+    call(train.main, monkeypatch, *words)
+    start = load_model(tmp_path / "first" / "it", "it").layers.state_dict()
+    learnt, mixed = train_on("whole"), train_on("mixed", start_share=0.25)
+    for name, weight in mixed.items():
+        torch.testing.assert_close(
+            weight, 0.75 * learnt[name] + 0.25 * start[name], atol=1e-3, rtol=1e-2
+        )
+    assert any((weight - learnt[name]).abs().max() > 5e-3 for name, weight in mixed.items())
+
+    recipe = write_recipe(tmp_path / "new.yaml", start_share=0.25)
+    words = ("--recipe", recipe, "--lists", lists, "--output", tmp_path / "new")
+    with pytest.raises(msgspec.ValidationError, match="start_share is of a model"):
+        call(train.main, monkeypatch, *words)
+
+
 def test_another_round_learns_what_was_wrong(
     lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,9 +189,8 @@ def test_what_cannot_be_loaded_is_told_first(
 def test_a_model_without_probabilities_ends_in_words(
     lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def upside_down(logits: NDArray[np.float32]) -> Line:
-        what_answers_is_last = np.arange(logits.shape[1], dtype=np.float32)
-        return fit_line(np.tile(what_answers_is_last, (len(logits), 1)))
+    def upside_down(logits: NDArray[np.float32], relevant: NDArray[np.bool_]) -> Line:
+        return fit_line(np.where(relevant, logits - 100, logits), relevant)
 
     monkeypatch.setattr("training.train.fit_line", upside_down)
     recipe = write_recipe(tmp_path / "recipe.yaml")

@@ -414,6 +414,19 @@ def test_a_recipe_says_everything_once(path: Path) -> None:
         mappings += [value for _, value in entries if isinstance(value, yaml.MappingNode)]
 
 
-def test_quality_counts_where_the_answer_stands() -> None:
-    scores = np.tile(np.array([1.0, 2.0, 0.0, -1.0], dtype=np.float32), (12, 1))
-    assert rank_quality(scores) == {"nDCG@10": 0.6309, "RR": 0.5}
+@pytest.mark.parametrize(
+    ("grades", "expected"),
+    [
+        ([3, 0, 0, 0, 0], {"nDCG@10": 0.6309, "RR": 0.5}),
+        ([1, 3, 0, 0, 0], {"nDCG@10": 1.0, "RR": 1.0}),
+        ([0, 1, 3, 0, 0], {"nDCG@10": 0.8188, "RR": 0.3333}),  # what only helps ends no search
+        ([0, 0, 0, 0, 3], {"nDCG@10": 0.0, "RR": 0.0}),  # which is not there
+    ],
+)
+def test_quality_counts_where_the_answers_stand(
+    lists: RankingLists, grades: list[int], expected: dict[str, float]
+) -> None:
+    scores = np.array([[1, 2, 0, -1, 3]] * 12, dtype=np.float32)
+    documents = np.array([[0, 1, 2, 3, -1]] * 12, dtype=np.int32)
+    graded = replace(lists, documents=documents, grades=np.array([grades] * 12, dtype=np.int8))
+    assert rank_quality(scores, graded) == expected

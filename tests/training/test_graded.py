@@ -1,0 +1,229 @@
+"""Graded queries: the file of the recipe, and the lists that are made of it."""
+
+import gzip
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import yaml
+from training import prepare_graded
+from training.graded import CLUSTERS, Cluster, read_clusters
+from training.lists import RankingLists, load_lists
+from training.prepare_graded import join
+from training.recipe import read_graded_recipe
+
+pytestmark = pytest.mark.torch
+
+RECIPE = Path("training/sixth.yaml")
+WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
+SCORES = [-1, 1, 4, 7]
+
+
+def words_of(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Sequence[Cluster]:
+    return read_clusters(CLUSTERS)
+
+
+def test_the_file_is_what_the_recipe_wants(shipped: Sequence[Cluster]) -> None:
+    assert len(shipped) >= read_graded_recipe(RECIPE).graded.clusters
+    held_out = sum(cluster.is_held_out for cluster in shipped)
+    assert held_out / len(shipped) == pytest.approx(1 / 12, rel=0.2)
+
+
+def test_no_everyday_example_is_learnt(shipped: Sequence[Cluster]) -> None:
+    lines = Path("training/everyday.jsonl").read_text().splitlines()
+    examples = [json.loads(line) for line in lines]
+    tested = {words_of(text) for one in examples for text in [one["query"], *one["documents"]]}
+    learnt = {words_of(text) for cluster in shipped for text in cluster.passages}
+    learnt |= {words_of(query.text) for cluster in shipped for query in cluster.queries}
+    assert not tested & learnt
+
+
+def test_no_test_query_is_learnt(shipped: Sequence[Cluster]) -> None:
+    if not os.environ.get("RANKLET_DATA"):
+        pytest.skip("RANKLET_DATA is unset: no test collections")
+    files = Path(os.environ["RANKLET_DATA"]).glob("ir/*/queries.jsonl")
+    lines = [line for path in files for line in path.read_text().splitlines()]
+    tested = {words_of(json.loads(line)["text"]) for line in lines}
+    assert tested
+    learnt = {words_of(query.text) for cluster in shipped for query in cluster.queries}
+    assert not tested & learnt
+
+
+def cluster_of(passages: list[str], *queries: tuple[str, list[int]]) -> dict[str, object]:
+    graded = [{"text": text, "grades": grades} for text, grades in queries]
+    return {"source": "written", "is_held_out": False, "passages": passages, "queries": graded}
+
+
+EIGHT = ["a", "b", "c", "d", "e", "f", "g", "h"]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "message"),
+    [
+        (cluster_of(EIGHT, ("ash", [3])), "'ash' wants 8 grades"),
+        (cluster_of(EIGHT, ("ash", [1] * 8)), "'ash' wants 8 grades, one of at least 2"),
+        (cluster_of(EIGHT, ("ash", [4] * 8)), "<= 3"),
+        (cluster_of(EIGHT[:7], ("ash", [3] * 7)), "a cluster has 8 passages"),
+        (cluster_of([*EIGHT[:7], "a"], ("ash", [3] * 8)), "no two the same"),
+    ],
+)
+def test_clusters_that_are_none_are_refused(
+    tmp_path: Path, cluster: dict[str, object], message: str
+) -> None:
+    path = tmp_path / "graded.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps(cluster).encode()))
+    with pytest.raises(msgspec.ValidationError, match=message):
+        read_clusters(path)
+
+
+def test_too_few_clusters_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "graded.jsonl.gz"
+    path.write_bytes(gzip.compress(b""))
+    with pytest.raises(ValueError, match="holds 0 clusters, fewer than the 3"):
+        read_clusters(path, count=3)
+
+
+def test_longer_lists_make_room_for_shorter_ones(lists: RankingLists) -> None:
+    short = lists.columns(np.tile(np.arange(4), (12, 1)))
+    joined = join(short, lists)
+    assert joined.documents.shape == (24, 6)
+    np.testing.assert_array_equal(joined.documents[:12, :4], short.documents)
+    assert (joined.documents[:12, 4:] == -1).all()
+    np.testing.assert_array_equal(joined.documents[12:], lists.documents)
+    np.testing.assert_array_equal(joined.queries[12], lists.queries[0])
+
+
+GRADES = [[0, 1, 2, 3, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 3, 0], [0, 3, 0, 2, 0, 2, 0, 3]]
+"""Of one answer in full and one in part, of one alone, of more than a list has places for."""
+
+
+def write_graded(path: Path, held_out: int = 1) -> None:
+    """Write twelve clusters, the first ones held out, three queries each."""
+    random = np.random.default_rng(8)
+    clusters: list[dict[str, object]] = []
+    for number in range(12):
+        passages = [" ".join(random.choice(WORDS, size=12)) + f" {number}" for _ in range(8)]
+        texts = [" ".join(random.choice(WORDS, size=4)) for _ in GRADES]
+        cluster = cluster_of(passages, *zip(texts, GRADES, strict=True))
+        clusters.append(cluster | {"is_held_out": number < held_out})
+    lines = "".join(json.dumps(cluster) + "\n" for cluster in clusters)
+    path.write_bytes(gzip.compress(lines.encode()))
+
+
+def prepare(
+    folder: Path, lists: RankingLists, monkeypatch: pytest.MonkeyPatch, **changed: object
+) -> tuple[RankingLists, RankingLists]:
+    lists.save(folder / "training.npz")
+    settings = {
+        "documents": 16,
+        "own": 2,
+        "bm25": 2,
+        "bi_encoder": 2,
+        "depth": 8,
+        "same_above": 1.1,
+        "cosine_scale": 20.0,
+        "bm25_scale": 2.0,
+        "bi_encoders": {"all-MiniLM-L6-v2": 1.0},
+    }
+    graded = {"clusters": 12, "others": 0.2, "scores": SCORES}
+    recipe = {
+        "seed": 3,
+        "graded": {key: changed.get(key, value) for key, value in graded.items()},
+        "lists": {key: changed.get(key, value) for key, value in settings.items()},
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    words = ["--recipe", "recipe.yaml", "--lists", ".", "--output", "out", "--device", "cpu"]
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["command", *words, "--graded", "graded.jsonl.gz"])
+    prepare_graded.main()
+    return load_lists(folder / "out/training.npz"), load_lists(folder / "out/development.npz")
+
+
+@pytest.mark.usefixtures("package")
+def test_lists_hold_what_was_graded_and_candidates(
+    tmp_path: Path, lists: RankingLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_graded(tmp_path / "graded.jsonl.gz")
+    training, development = prepare(tmp_path, lists, monkeypatch)
+    assert len(development.queries) == 3
+    assert len(training.queries) == 33 + 7  # a fifth of them, which nobody graded
+    assert training.documents.shape == (40, 16)
+    for row in range(33):
+        there = training.documents[row] >= 0
+        assert there.tolist() == [True, row % 3 != 1, *[True] * 14]  # one answer, or two in front
+        found = training.grades[row][there].tolist()
+        assert found[:8] == sorted(GRADES[row % 3], reverse=True)
+        assert not any(found[8:])
+        assert len({*training.documents[row][there].tolist()}) == there.sum()
+
+
+@pytest.mark.usefixtures("package")
+def test_grades_add_to_the_teachers_scores(
+    tmp_path: Path, lists: RankingLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_graded(tmp_path / "graded.jsonl.gz")
+    training, _ = prepare(tmp_path, lists, monkeypatch)
+    plain, _ = prepare(tmp_path, lists, monkeypatch, scores=[0, 0, 0, 0])
+    np.testing.assert_array_equal(plain.documents, training.documents)
+    difference = (training.teacher - plain.teacher)[0]
+    expected = [7, 4, 1, -1, -1, -1, -1, -1] + [0] * 8
+    np.testing.assert_allclose(difference, expected, atol=1e-5)
+    np.testing.assert_array_equal(training.teacher[33:], plain.teacher[33:])
+
+
+@pytest.mark.usefixtures("package")
+def test_nothing_held_out_is_trained_on(
+    tmp_path: Path, lists: RankingLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_graded(tmp_path / "graded.jsonl.gz", held_out=11)
+    training, development = prepare(tmp_path, lists, monkeypatch, others=0)
+    assert len(training.queries) == 3
+    used = {training.passages[place].tobytes() for place in range(len(training.passages))}
+    is_graded = development.grades > 0
+    held_out = {
+        development.passages[place].tobytes() for place in development.documents[is_graded].tolist()
+    }
+    assert len(held_out) == 11 * 6  # passages of a cluster that answer something
+    assert not used & held_out
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"documents": 12}, "a list has at least 13 documents, not 12"),
+        ({"own": 3, "documents": 20}, "have `own` 2, not 3"),
+        ({"clusters": 13}, "holds 12 clusters, fewer than the 13"),
+        ({"clusters": 1}, "some clusters are held out and some are not"),
+        ({"depth": 500}, "fewer than the 500 of `depth`"),
+    ],
+)
+def test_what_cannot_be_made_is_told(
+    tmp_path: Path,
+    lists: RankingLists,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, object],
+    message: str,
+) -> None:
+    write_graded(tmp_path / "graded.jsonl.gz")
+    with pytest.raises((SystemExit, msgspec.ValidationError), match=message):
+        prepare(tmp_path, lists, monkeypatch, **changed)
+
+
+def test_lists_of_before_have_grades(lists: RankingLists, tmp_path: Path) -> None:
+    path = tmp_path / "lists.npz"
+    lists.save(path)
+    with np.load(path) as arrays:
+        before = {name: arrays[name] for name in arrays if name != "grades"}
+    np.savez(path, **before)
+    np.testing.assert_array_equal(load_lists(path).grades, lists.grades)

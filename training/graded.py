@@ -1,0 +1,72 @@
+"""Queries whose passages were graded one by one: ``graded.jsonl.gz``, which comes with the recipe.
+
+A cluster is eight passages about nearly the same and the queries that were written for them. A
+large language model wrote the queries and all grades; `source` says which set the passages are out
+of, or that they were written as well.
+"""
+
+import gzip
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+CLUSTERS = Path(__file__).with_name("graded.jsonl.gz")
+
+PASSAGES = 8
+"""Of a cluster."""
+
+LEAST_ANSWERING = 2
+"""From this grade on, a passage answers: 3 directly and fully, 2 in part."""
+
+Grade = Annotated[int, Meta(ge=0, le=3)]
+"""1 is on the topic and helps a little, 0 does not answer, whatever words it shares."""
+
+
+class GradedQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A query and the grade of each passage of its cluster."""
+
+    text: str
+    grades: list[Grade]
+
+
+class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Passages about nearly the same, and what was asked of them."""
+
+    source: str
+    """The set that the passages are out of, or "written"."""
+    is_held_out: bool
+    """Whether no run trains on it; one in twelve."""
+    passages: list[str]
+    queries: list[GradedQuery]
+
+    def __post_init__(self) -> None:
+        """Refuse passages that repeat, grades of others, and queries that nothing answers."""
+        if len({*self.passages}) != PASSAGES or len(self.passages) != PASSAGES:
+            message = f"a cluster has {PASSAGES} passages, no two the same: {self.passages}"
+            raise ValueError(message)
+        for query in self.queries:
+            if len(query.grades) != PASSAGES or max(query.grades) < LEAST_ANSWERING:
+                message = (
+                    f"{query.text!r} wants {PASSAGES} grades, one of at least {LEAST_ANSWERING}"
+                )
+                raise ValueError(message)
+
+
+def read_clusters(path: Path, *, count: int | None = None) -> Sequence[Cluster]:
+    """Read the first ``count`` clusters, all where None.
+
+    Raises:
+        msgspec.ValidationError: a line is no cluster.
+        ValueError: there are fewer.
+        OSError, EOFError: the file is missing, cut off, or not compressed.
+    """
+    with gzip.open(path) as lines:
+        clusters = [msgspec.json.decode(line, type=Cluster) for line in islice(lines, count)]
+    if count is not None and len(clusters) < count:
+        message = f"{path} holds {len(clusters)} clusters, fewer than the {count} of the recipe"
+        raise ValueError(message)
+    return clusters
