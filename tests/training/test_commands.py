@@ -117,9 +117,8 @@ def test_a_share_of_the_start_stays(
     lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train_on(output: str, **changed: float) -> dict[str, torch.Tensor]:
-        recipe = write_recipe(
-            tmp_path / f"{output}.yaml", start=True, learning_rate=0.01, **changed
-        )
+        changed |= {"learning_rate": 2e-3, "steps": 40}
+        recipe = write_recipe(tmp_path / f"{output}.yaml", start=True, **changed)
         words = ("--recipe", recipe, "--lists", lists, "--output", tmp_path / output)
         call(train.main, monkeypatch, *words, "--start", tmp_path / "first")
         return load_model(tmp_path / output / "it", "it").layers.state_dict()
@@ -133,7 +132,7 @@ def test_a_share_of_the_start_stays(
         torch.testing.assert_close(
             weight, 0.75 * learnt[name] + 0.25 * start[name], atol=1e-3, rtol=1e-2
         )
-    assert any((weight - learnt[name]).abs().max() > 5e-3 for name, weight in mixed.items())
+    assert any((weight - learnt[name]).abs().max() > 2e-3 for name, weight in mixed.items())
 
     recipe = write_recipe(tmp_path / "new.yaml", start_share=0.25)
     words = ("--recipe", recipe, "--lists", lists, "--output", tmp_path / "new")
