@@ -419,7 +419,7 @@ def test_a_recipe_says_everything_once(path: Path) -> None:
     [
         ([3, 0, 0, 0, 0], {"nDCG@10": 0.6309, "RR": 0.5}),
         ([1, 3, 0, 0, 0], {"nDCG@10": 1.0, "RR": 1.0}),
-        ([0, 1, 3, 0, 0], {"nDCG@10": 0.8188, "RR": 0.3333}),  # what only helps ends no search
+        ([0, 1, 3, 0, 0], {"nDCG@10": 0.6885, "RR": 0.3333}),  # what only helps ends no search
         ([0, 0, 0, 0, 3], {"nDCG@10": 0.0, "RR": 0.0}),  # which is not there
     ],
 )
