@@ -23,15 +23,12 @@ EXAMPLES = [
 KNOWN_FAILURES = frozenset(
     {
         "Organic skincare products for sensitive skin",
-        "waterproof hiking boots for wide feet",
         "how long to boil an egg so the yolk stays soft",
         "substitute for buttermilk in pancakes",
-        "remove duplicates from a list in python but keep the order",
         "git undo last commit without losing changes",
-        "can I take ibuprofen and paracetamol together",
-        "why do my legs cramp at night",
         "do I need a visa for a short layover in tokyo",
         "I was charged twice for my subscription this month",
+        "printer shows offline although it is switched on",
     }
 )
 """Queries that the shipped model gets wrong; its card lists them."""
