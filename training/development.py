@@ -23,7 +23,7 @@ from .precision import reduced_precision
 
 _WINDOW = 256
 
-_NEVER = np.float32(-1e4)
+NEVER = np.float32(-1e4)
 """A logit whose probability is 0."""
 
 _METRICS = {"nDCG@10": "nDCG@10", f"RR(rel={LEAST_ANSWERING})": "RR"}
@@ -117,7 +117,7 @@ def main() -> None:
     for folder, model in zip(arguments.models, models, strict=True):
         scores = score(model, lists, device="cpu")["it"]
         there = lists.documents >= 0
-        distance = divergence(*(np.where(there, one, _NEVER) for one in (scores, lists.teacher)))
+        distance = divergence(*(np.where(there, one, NEVER) for one in (scores, lists.teacher)))
         row = {"model": str(folder), **rank_quality(scores, lists), "divergence": distance}
         print(json.dumps(row), flush=True)
 

@@ -13,14 +13,11 @@ from scipy.special import softmax
 
 from ranklet.evaluation.progress import progress_bars
 
-from .development import best_scale, score
+from .development import NEVER, best_scale, score
 from .lists import RankingLists, load_lists
 from .model import CrossEncoder, load_model
 
 _LISTS_IN_BLOCK = 256
-
-_NEVER = np.float32(-1e4)
-"""A logit whose probability is 0."""
 
 
 def main() -> None:
@@ -69,7 +66,7 @@ def keep_hardest(
         Lists of so many passages beside own ones, which stay in front.
     """
     missing = lists.documents < 0
-    found, teacher = (np.where(missing, _NEVER, one) for one in (scores, lists.teacher))
+    found, teacher = (np.where(missing, NEVER, one) for one in (scores, lists.teacher))
     found = softmax(found * best_scale(found, teacher), axis=1)
     wrong = np.abs(found - softmax(teacher, axis=1))[:, lists.own :]
     order = np.argsort(-wrong, axis=1, kind="stable")
