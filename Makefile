@@ -21,6 +21,7 @@ DEVELOPMENT := $(VENV)/.development
 TRAINING := $(VENV)/.training
 LISTS := build/training/lists
 LISTS_OF_PAIRS := first second fifth
+LISTS_OF_GRADED := sixth seventh eighth
 RESULTS := build/benchmarks
 
 .DEFAULT_GOAL := help
@@ -62,11 +63,13 @@ bench: $(DEVELOPMENT) $(BUNDLE)/manifest.json ## measure the shipped model: make
 	@echo 'The results are in $(RESULTS). To publish them, move them to benchmarks/results and run:'
 	@echo '  $(BIN)/python tests/test_documents.py'
 
-train: train-data $(TRAINING) $(addprefix $(LISTS)/,$(LISTS_OF_PAIRS:=/training.npz) sixth/training.npz) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
+train: train-data $(TRAINING) $(addprefix $(LISTS)/,$(addsuffix /training.npz,$(LISTS_OF_PAIRS) $(LISTS_OF_GRADED))) ## train the shipped models anew: make train TRAIN_DATA=<folder of pairs>
 	$(call train,first,first)
 	$(call train,second,second,--start build/training/first)
 	$(call train,third,second,--start build/training/second)
 	$(call train,sixth,sixth,--start build/training/third --development $(LISTS)/sixth/development.npz)
+	$(call train,seventh,seventh,--start build/training/third --development $(LISTS)/seventh/development.npz)
+	$(call train,eighth,eighth,--start build/training/sixth --development $(LISTS)/eighth/development.npz)
 
 # Anew where an update brought other weights, or another window for them. A checkout may leave the weights out,
 # see models/README.md.
@@ -83,7 +86,7 @@ train-data:
 $(LISTS)/%/training.npz: training/%.yaml | $(TRAINING)
 	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --recipe $< --output $(@D)
 
-$(LISTS)/sixth/training.npz: training/sixth.yaml training/graded.jsonl.gz $(LISTS)/fifth/training.npz | $(TRAINING)
+$(LISTS_OF_GRADED:%=$(LISTS)/%/training.npz): $(LISTS)/%/training.npz: training/%.yaml training/graded.jsonl.gz $(LISTS)/fifth/training.npz | $(TRAINING)
 	$(BIN)/python -m training.prepare_graded --lists $(LISTS)/fifth --recipe $< --output $(@D)
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay

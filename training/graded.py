@@ -56,17 +56,23 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(message)
 
 
-def read_clusters(path: Path, *, count: int | None = None) -> Sequence[Cluster]:
-    """Read the first ``count`` clusters, all where None.
+def read_clusters(path: Path, *, skipped: int = 0, count: int | None = None) -> Sequence[Cluster]:
+    """Read ``count`` clusters behind the first ``skipped``, all of them where None.
 
     Raises:
         msgspec.ValidationError: a line is no cluster.
         ValueError: there are fewer.
         OSError, EOFError: the file is missing, cut off, or not compressed.
     """
+    stop = None if count is None else skipped + count
     with gzip.open(path) as lines:
-        clusters = [msgspec.json.decode(line, type=Cluster) for line in islice(lines, count)]
+        clusters = [
+            msgspec.json.decode(line, type=Cluster) for line in islice(lines, skipped, stop)
+        ]
     if count is not None and len(clusters) < count:
-        message = f"{path} holds {len(clusters)} clusters, fewer than the {count} of the recipe"
+        message = (
+            f"{path} holds {len(clusters)} clusters behind the first {skipped}, fewer than the "
+            f"{count} of the recipe"
+        )
         raise ValueError(message)
     return clusters

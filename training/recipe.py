@@ -58,11 +58,13 @@ class GradedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which graded queries a run takes, and what grades say to it."""
 
     clusters: Annotated[int, Meta(ge=1)]
-    """The first ones of the file."""
+    """How many of the file, in its order."""
     others: Annotated[float, Meta(ge=0)]
     """Lists that nobody graded, for each graded one."""
     scores: Annotated[list[float], Meta(min_length=4, max_length=4)]
     """What grades 0 to 3 add to the teacher's score, a logit."""
+    skipped: Annotated[int, Meta(ge=0)] = 0
+    """Clusters before these, from which a run before has learnt."""
 
 
 class EncoderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

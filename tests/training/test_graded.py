@@ -19,7 +19,7 @@ from training.recipe import read_graded_recipe
 
 pytestmark = pytest.mark.torch
 
-RECIPE = Path("training/sixth.yaml")
+RECIPES = [Path(f"training/{run}.yaml") for run in ("sixth", "seventh", "eighth")]
 WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
 SCORES = [-1, 1, 4, 7]
 
@@ -33,8 +33,10 @@ def shipped() -> Sequence[Cluster]:
     return read_clusters(CLUSTERS)
 
 
-def test_the_file_is_what_the_recipe_wants(shipped: Sequence[Cluster]) -> None:
-    assert len(shipped) >= read_graded_recipe(RECIPE).graded.clusters
+def test_the_file_is_what_the_recipes_want(shipped: Sequence[Cluster]) -> None:
+    for recipe in RECIPES:
+        graded = read_graded_recipe(recipe).graded
+        assert len(shipped) >= graded.skipped + graded.clusters
     held_out = sum(cluster.is_held_out for cluster in shipped)
     assert held_out / len(shipped) == pytest.approx(1 / 12, rel=0.2)
 
@@ -89,8 +91,15 @@ def test_clusters_that_are_none_are_refused(
 def test_too_few_clusters_are_told(tmp_path: Path) -> None:
     path = tmp_path / "graded.jsonl.gz"
     path.write_bytes(gzip.compress(b""))
-    with pytest.raises(ValueError, match="holds 0 clusters, fewer than the 3"):
+    with pytest.raises(ValueError, match="holds 0 clusters behind the first 0, fewer than the 3"):
         read_clusters(path, count=3)
+
+
+def test_a_run_skips_what_another_learnt_from(tmp_path: Path) -> None:
+    path = tmp_path / "graded.jsonl.gz"
+    write_graded(path)
+    assert read_clusters(path, skipped=4, count=5) == read_clusters(path)[4:9]
+    assert read_clusters(path, skipped=4) == read_clusters(path)[4:]
 
 
 def test_longer_lists_make_room_for_shorter_ones(lists: RankingLists) -> None:
@@ -135,7 +144,7 @@ def prepare(
         "bm25_scale": 2.0,
         "bi_encoders": {"all-MiniLM-L6-v2": 1.0},
     }
-    graded = {"clusters": 12, "others": 0.2, "scores": SCORES}
+    graded = {"skipped": 0, "clusters": 12, "others": 0.2, "scores": SCORES}
     recipe = {
         "seed": 3,
         "graded": {key: changed.get(key, value) for key, value in graded.items()},
@@ -203,7 +212,8 @@ def test_nothing_held_out_is_trained_on(
     [
         ({"documents": 12}, "a list has at least 13 documents, not 12"),
         ({"own": 3, "documents": 20}, "have `own` 2, not 3"),
-        ({"clusters": 13}, "holds 12 clusters, fewer than the 13"),
+        ({"clusters": 13}, "holds 12 clusters behind the first 0, fewer than the 13"),
+        ({"skipped": 1}, "holds 11 clusters behind the first 1, fewer than the 12"),
         ({"clusters": 1}, "some clusters are held out and some are not"),
         ({"depth": 500}, "fewer than the 500 of `depth`"),
     ],
