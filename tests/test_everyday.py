@@ -23,12 +23,10 @@ EXAMPLES = [
 KNOWN_FAILURES = frozenset(
     {
         "Organic skincare products for sensitive skin",
-        "how long to boil an egg so the yolk stays soft",
         "substitute for buttermilk in pancakes",
         "git undo last commit without losing changes",
         "do I need a visa for a short layover in tokyo",
         "I was charged twice for my subscription this month",
-        "printer shows offline although it is switched on",
     }
 )
 """Queries that the shipped model gets wrong; its card lists them."""
