@@ -19,7 +19,7 @@ from training.recipe import read_graded_recipe
 
 pytestmark = pytest.mark.torch
 
-RECIPES = [Path(f"training/{run}.yaml") for run in ("sixth", "seventh", "eighth")]
+RECIPES = [Path(f"training/{run}.yaml") for run in ("sixth", "seventh", "eighth", "ninth", "tenth")]
 WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
 SCORES = [-1, 1, 4, 7]
 
