@@ -21,7 +21,7 @@ DEVELOPMENT := $(VENV)/.development
 TRAINING := $(VENV)/.training
 LISTS := build/training/lists
 LISTS_OF_PAIRS := first second fifth
-LISTS_OF_GRADED := sixth seventh eighth ninth tenth
+LISTS_OF_GRADED := sixth seventh eighth ninth tenth eleventh
 RESULTS := build/benchmarks
 
 .DEFAULT_GOAL := help
@@ -70,8 +70,9 @@ train: train-data $(TRAINING) $(addprefix $(LISTS)/,$(addsuffix /training.npz,$(
 	$(call train,sixth,sixth,--start build/training/third --development $(LISTS)/sixth/development.npz)
 	$(call train,seventh,seventh,--start build/training/third --development $(LISTS)/seventh/development.npz)
 	$(call train,eighth,eighth,--start build/training/sixth --development $(LISTS)/eighth/development.npz)
-	$(call train,ninth,ninth,--start build/training/seventh --development $(LISTS)/ninth/development.npz)
+	$(call train,ninth,ninth,--start build/training/seventh --mix-in build/training/third --development $(LISTS)/ninth/development.npz)
 	$(call train,tenth,tenth,--start build/training/eighth --development $(LISTS)/tenth/development.npz)
+	$(call train,eleventh,eleventh,--start build/training/tenth --development $(LISTS)/eleventh/development.npz)
 
 # Anew where an update brought other weights, or another window for them. A checkout may leave the weights out,
 # see models/README.md.

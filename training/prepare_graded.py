@@ -47,9 +47,12 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     try:  # before anything slow
         others = load_lists(arguments.lists / "training.npz")
-        clusters = read_clusters(
-            arguments.graded, skipped=recipe.graded.skipped, count=recipe.graded.clusters
-        )
+        clusters = [
+            *read_clusters(arguments.graded, count=recipe.graded.again),
+            *read_clusters(
+                arguments.graded, skipped=recipe.graded.skipped, count=recipe.graded.clusters
+            ),
+        ]
         bi_encoders = BiEncoders(recipe.lists.bi_encoders, device=arguments.device)
     except (OSError, EOFError, ValueError) as error:
         sys.exit(str(error))

@@ -65,6 +65,14 @@ class GradedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What grades 0 to 3 add to the teacher's score, a logit."""
     skipped: Annotated[int, Meta(ge=0)] = 0
     """Clusters before these, from which a run before has learnt."""
+    again: Annotated[int, Meta(ge=0)] = 0
+    """Of these, the first, from which this run learns once more."""
+
+    def __post_init__(self) -> None:
+        """Refuse clusters that would be read twice in one run."""
+        if self.again > self.skipped:
+            message = f"again is at most skipped, {self.skipped}, not {self.again}"
+            raise ValueError(message)
 
 
 class EncoderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,8 +124,9 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     averaging: Annotated[float, Meta(ge=0, lt=1)]
     """Decay of the average of the weights in a step, from 0 to less than 1."""
     start_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Of the weights that the run began with, in what it writes: between the two a model keeps what
-    it knew and most of what it learnt (Wortsman et al., Robust Fine-Tuning, 2022)."""
+    """Of the weights that the run, or one before, began with, in what it writes: between the two a
+    model keeps what it knew and most of what it learnt (Wortsman et al., Robust Fine-Tuning,
+    2022)."""
 
     def __post_init__(self) -> None:
         """Refuse a longer window that is shorter."""

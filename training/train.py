@@ -75,7 +75,8 @@ def main() -> None:
     try:
         for encoder, settings in zip(trainer.averaged, recipe.encoders, strict=True):
             if share:
-                mix_in(encoder, load_encoder(settings, arguments.start), share)
+                other = load_encoder(settings, arguments.mix_in or arguments.start)
+                mix_in(encoder, other, share)
             _finish(encoder, development, arguments.output, facts, window=window)
     except NoLineError as error:
         sys.exit(f"{error}; {checkpoint} holds what was trained: train longer, in another --output")
@@ -91,10 +92,10 @@ def fingerprint(files: Sequence[Path]) -> str:
 
 
 @torch.no_grad()
-def mix_in(encoder: CrossEncoder, start: CrossEncoder, share: float) -> None:
-    """Move the weights of an encoder by a share of the way to those that it began with."""
-    for weight, first in zip(encoder.parameters(), start.parameters(), strict=True):
-        weight.lerp_(first.to(weight.device), share)
+def mix_in(encoder: CrossEncoder, other: CrossEncoder, share: float) -> None:
+    """Move the weights of an encoder by a share of the way to those of another."""
+    for weight, end in zip(encoder.parameters(), other.parameters(), strict=True):
+        weight.lerp_(end.to(weight.device), share)
 
 
 def _train(trainer: Trainer, development: RankingLists, checkpoint: Path, run: str) -> None:
@@ -212,6 +213,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lists", type=Path, required=True, help="what prepare wrote")
     parser.add_argument("--output", type=Path, required=True, help="for checkpoints and models")
     parser.add_argument("--start", type=Path, help="output of the run to go on from (the base)")
+    parser.add_argument(
+        "--mix-in", type=Path, help="output of the run that start_share is of (that of --start)"
+    )
     parser.add_argument(
         "--development", type=Path, help="lists to measure on (development.npz of --lists)"
     )

@@ -116,22 +116,32 @@ def test_what_is_written_is_calibrated_and_begins_the_next_run(
 def test_a_share_of_the_start_stays(
     lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train_on(output: str, **changed: float) -> dict[str, torch.Tensor]:
+    def train_on(
+        output: str, start: str = "first", mix_in: str | None = None, **changed: float
+    ) -> dict[str, torch.Tensor]:
         changed |= {"learning_rate": 2e-3, "steps": 40}
         recipe = write_recipe(tmp_path / f"{output}.yaml", start=True, **changed)
-        words = ("--recipe", recipe, "--lists", lists, "--output", tmp_path / output)
-        call(train.main, monkeypatch, *words, "--start", tmp_path / "first")
+        words: list[str | Path] = ["--recipe", recipe, "--lists", lists]
+        words += ["--mix-in", tmp_path / mix_in] if mix_in else []
+        words += ["--output", tmp_path / output, "--start", tmp_path / start]
+        call(train.main, monkeypatch, *words)
         return load_model(tmp_path / output / "it", "it").layers.state_dict()
 
     recipe = write_recipe(tmp_path / "recipe.yaml", learning_rate=2e-3, steps=40)
     words = ("--recipe", recipe, "--lists", lists, "--output", tmp_path / "first")
     call(train.main, monkeypatch, *words)
     start = load_model(tmp_path / "first" / "it", "it").layers.state_dict()
+
+    def check(mixed: dict[str, torch.Tensor], learnt: dict[str, torch.Tensor]) -> None:
+        for name, weight in mixed.items():
+            torch.testing.assert_close(
+                weight, 0.75 * learnt[name] + 0.25 * start[name], atol=1e-3, rtol=1e-2
+            )
+
     learnt, mixed = train_on("whole"), train_on("mixed", start_share=0.25)
-    for name, weight in mixed.items():
-        torch.testing.assert_close(
-            weight, 0.75 * learnt[name] + 0.25 * start[name], atol=1e-3, rtol=1e-2
-        )
+    check(mixed, learnt)
+    later = train_on("later", start="whole")
+    check(train_on("later-mixed", start="whole", mix_in="first", start_share=0.25), later)
     assert any((weight - learnt[name]).abs().max() > 2e-3 for name, weight in mixed.items())
 
     recipe = write_recipe(tmp_path / "new.yaml", start_share=0.25)

@@ -19,7 +19,8 @@ from training.recipe import read_graded_recipe
 
 pytestmark = pytest.mark.torch
 
-RECIPES = [Path(f"training/{run}.yaml") for run in ("sixth", "seventh", "eighth", "ninth", "tenth")]
+RUNS = ("sixth", "seventh", "eighth", "ninth", "tenth", "eleventh")
+RECIPES = [Path(f"training/{run}.yaml") for run in RUNS]
 WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
 SCORES = [-1, 1, 4, 7]
 
@@ -144,7 +145,7 @@ def prepare(
         "bm25_scale": 2.0,
         "bi_encoders": {"all-MiniLM-L6-v2": 1.0},
     }
-    graded = {"skipped": 0, "clusters": 12, "others": 0.2, "scores": SCORES}
+    graded = {"again": 0, "skipped": 0, "clusters": 12, "others": 0.2, "scores": SCORES}
     recipe = {
         "seed": 3,
         "graded": {key: changed.get(key, value) for key, value in graded.items()},
@@ -191,6 +192,20 @@ def test_grades_add_to_the_teachers_scores(
 
 
 @pytest.mark.usefixtures("package")
+def test_the_first_clusters_can_be_read_again(
+    tmp_path: Path, lists: RankingLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_graded(tmp_path / "graded.jsonl.gz")
+    whole, _ = prepare(tmp_path, lists, monkeypatch, others=0)
+    training, development = prepare(
+        tmp_path, lists, monkeypatch, again=2, skipped=7, clusters=5, others=0
+    )
+    assert len(training.queries) + len(development.queries) == (2 + 5) * 3
+    for row in range(6):
+        assert training.queries[row].tolist() == whole.queries[row].tolist()
+
+
+@pytest.mark.usefixtures("package")
 def test_nothing_held_out_is_trained_on(
     tmp_path: Path, lists: RankingLists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +228,7 @@ def test_nothing_held_out_is_trained_on(
         ({"documents": 12}, "a list has at least 13 documents, not 12"),
         ({"own": 3, "documents": 20}, "have `own` 2, not 3"),
         ({"clusters": 13}, "holds 12 clusters behind the first 0, fewer than the 13"),
+        ({"again": 1}, "again is at most skipped, 0, not 1"),
         ({"skipped": 1}, "holds 11 clusters behind the first 1, fewer than the 12"),
         ({"clusters": 1}, "some clusters are held out and some are not"),
         ({"depth": 500}, "fewer than the 500 of `depth`"),
