@@ -23,10 +23,9 @@ EXAMPLES = [
 KNOWN_FAILURES = frozenset(
     {
         "Organic skincare products for sensitive skin",
+        "substitute for buttermilk in pancakes",
         "git undo last commit without losing changes",
-        "can I take ibuprofen and paracetamol together",
         "do I need a visa for a short layover in tokyo",
-        "I was charged twice for my subscription this month",
     }
 )
 """Queries that the shipped model gets wrong; its card lists them."""
