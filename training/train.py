@@ -42,6 +42,8 @@ def main() -> None:
     """Train, then write each model of the family with its figures on the development slice."""
     arguments = _parser().parse_args()
     recipe = read_model_recipe(arguments.recipe)
+    if arguments.mix_in and not recipe.train.start_share:
+        sys.exit(f"--mix-in needs start_share, the share of its weights, in {arguments.recipe}")
     torch.manual_seed(recipe.seed)
     development_file = arguments.development or arguments.lists / "development.npz"
     try:
@@ -50,6 +52,11 @@ def main() -> None:
         encoders = [
             load_encoder(settings, arguments.start).to(arguments.device)
             for settings in recipe.encoders
+        ]
+        others = [  # before an hour of training, not after it
+            load_encoder(settings, arguments.mix_in or arguments.start)
+            for settings in recipe.encoders
+            if recipe.train.start_share
         ]
     except (FileNotFoundError, NoStartError) as error:
         sys.exit(str(error))
@@ -71,12 +78,10 @@ def main() -> None:
         sys.exit(str(error))
     facts = {"run": run, "step": trainer.step}
     window = recipe.train.long_window
-    share = recipe.train.start_share
     try:
-        for encoder, settings in zip(trainer.averaged, recipe.encoders, strict=True):
-            if share:
-                other = load_encoder(settings, arguments.mix_in or arguments.start)
-                mix_in(encoder, other, share)
+        for place, encoder in enumerate(trainer.averaged):
+            if others:
+                mix_in(encoder, others[place], recipe.train.start_share)
             _finish(encoder, development, arguments.output, facts, window=window)
     except NoLineError as error:
         sys.exit(f"{error}; {checkpoint} holds what was trained: train longer, in another --output")

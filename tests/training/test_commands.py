@@ -143,6 +143,11 @@ def test_a_share_of_the_start_stays(
     later = train_on("later", start="whole")
     check(train_on("later-mixed", start="whole", mix_in="first", start_share=0.25), later)
     assert any((weight - learnt[name]).abs().max() > 2e-3 for name, weight in mixed.items())
+    with pytest.raises(SystemExit, match="no-run"):
+        train_on("unmixed", mix_in="no-run", start_share=0.25)
+    assert not (tmp_path / "unmixed").exists()  # nothing was trained
+    with pytest.raises(SystemExit, match="--mix-in needs start_share"):
+        train_on("unmixed", mix_in="first")
 
     recipe = write_recipe(tmp_path / "new.yaml", start_share=0.25)
     words = ("--recipe", recipe, "--lists", lists, "--output", tmp_path / "new")

@@ -201,10 +201,7 @@ def test_the_first_clusters_can_be_read_again(
         tmp_path, lists, monkeypatch, again=2, skipped=7, clusters=5, others=0
     )
     assert len(training.queries) + len(development.queries) == (2 + 5) * 3
-    of_whole = [
-        *range(3),
-        *range(18, 33),
-    ]  # the second cluster (the first is held out), the last five
+    of_whole = [*range(3), *range(18, 33)]  # without the first cluster, which is held out
     for row, same in enumerate(of_whole):
         assert training.queries[row].tolist() == whole.queries[same].tolist()
 
