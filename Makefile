@@ -21,7 +21,7 @@ DEVELOPMENT := $(VENV)/.development
 TRAINING := $(VENV)/.training
 LISTS := build/training/lists
 LISTS_OF_PAIRS := first second fifth
-LISTS_OF_GRADED := sixth seventh eighth ninth tenth eleventh
+LISTS_OF_GRADED := sixth seventh eighth ninth tenth eleventh twelfth
 RESULTS := build/benchmarks
 
 .DEFAULT_GOAL := help
@@ -73,6 +73,7 @@ train: train-data $(TRAINING) $(addprefix $(LISTS)/,$(addsuffix /training.npz,$(
 	$(call train,ninth,ninth,--start build/training/seventh --mix-in build/training/third --development $(LISTS)/ninth/development.npz)
 	$(call train,tenth,tenth,--start build/training/eighth --development $(LISTS)/tenth/development.npz)
 	$(call train,eleventh,eleventh,--start build/training/tenth --development $(LISTS)/eleventh/development.npz)
+	$(call train,twelfth,twelfth,--start build/training/eleventh --mix-in build/training/third --development $(LISTS)/twelfth/development.npz)
 
 # Anew where an update brought other weights, or another window for them. A checkout may leave the weights out,
 # see models/README.md.

@@ -1,8 +1,9 @@
 """Queries whose passages were graded one by one: ``graded.jsonl.gz``, which comes with the recipe.
 
-A cluster is eight passages about nearly the same and the queries that were written for them. A
-large language model wrote the queries and all grades; `source` says which set the passages are out
-of, or that they were written as well.
+A cluster is eight passages and what was asked of them. In most, these are about nearly the same,
+and a large language model wrote the queries; `source` says which set the passages are out of, or
+that they were written as well. In the last ones a question of a set, which people asked, stands
+beside the best candidates that models and BM25 found. The language model gave all grades.
 """
 
 import gzip
@@ -37,9 +38,9 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Passages about nearly the same, and what was asked of them."""
 
     source: str
-    """The set that the passages are out of, or "written"."""
+    """The set that the passages or the question are out of, or "written"."""
     is_held_out: bool
-    """Whether no run trains on it; one in twelve."""
+    """Whether no run trains on it: one in twelve, and the questions that are held out in a set."""
     passages: list[str]
     queries: list[GradedQuery]
 

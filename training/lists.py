@@ -26,6 +26,13 @@ class RankingLists:
     """How many of a list's first passages are of the document that answers, or are graded to
     answer, or are missing."""
 
+    @classmethod
+    def none(cls, *, own: int) -> "RankingLists":
+        """Make what holds no list."""
+        nothing = np.empty((0, own), dtype=np.int32)
+        grades = nothing.astype(np.int8)
+        return cls(Texts.of([]), Texts.of([]), nothing, nothing.astype(np.float32), grades, own)
+
     def rows(self, places: NDArray[np.integer] | slice) -> "RankingLists":
         """Keep some lists, in the order of ``places``."""
         return replace(

@@ -1,7 +1,8 @@
 """Make ranking lists out of graded queries, beside some of a run's that nobody graded.
 
 ``python -m training.prepare_graded --recipe FILE --lists DIR --output DIR``: candidates are the
-passages of the lists in ``--lists``, which ``prepare`` wrote, and those of other clusters.
+passages of the lists in ``--lists``, which ``prepare`` wrote, unless the recipe takes none of them,
+and those of other clusters.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def main() -> None:
     recipe = read_graded_recipe(arguments.recipe)
     arguments.output.mkdir(parents=True, exist_ok=True)
     try:  # before anything slow
-        others = load_lists(arguments.lists / "training.npz")
+        others = _others(recipe, arguments.lists)
         clusters = [
             *read_clusters(arguments.graded, count=recipe.graded.again),
             *read_clusters(
@@ -80,6 +81,13 @@ def main() -> None:
     chosen = random.permutation(len(others.queries))[:count]
     join(graded.rows(kept), others.rows(chosen)).save(arguments.output / "training.npz")
     print(f"{len(kept)} graded lists and {count} others; {len(held_out)} held out")
+
+
+def _others(recipe: GradedRecipe, folder: Path) -> RankingLists:
+    """Load the lists that nobody graded, unless the run takes none of them."""
+    if recipe.graded.others:
+        return load_lists(folder / "training.npz")
+    return RankingLists.none(own=recipe.lists.own)
 
 
 def gather(

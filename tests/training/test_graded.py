@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import yaml
 from training import prepare_graded
+from training.base import load_tokenizer, tokenize
+from training.corpus import PASSAGE_TOKENS
 from training.graded import CLUSTERS, Cluster, read_clusters
 from training.lists import RankingLists, load_lists
 from training.prepare_graded import join
@@ -19,7 +21,7 @@ from training.recipe import read_graded_recipe
 
 pytestmark = pytest.mark.torch
 
-RUNS = ("sixth", "seventh", "eighth", "ninth", "tenth", "eleventh")
+RUNS = ("sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth")
 RECIPES = [Path(f"training/{run}.yaml") for run in RUNS]
 WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
 SCORES = [-1, 1, 4, 7]
@@ -204,6 +206,20 @@ def test_the_first_clusters_can_be_read_again(
     of_whole = [*range(3), *range(18, 33)]  # without the first cluster, which is held out
     for row, same in enumerate(of_whole):
         assert training.queries[row].tolist() == whole.queries[same].tolist()
+
+
+@pytest.mark.usefixtures("package")
+def test_without_others_all_candidates_are_of_clusters(
+    tmp_path: Path, lists: RankingLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_graded(tmp_path / "graded.jsonl.gz")
+    training, development = prepare(tmp_path, lists, monkeypatch, others=0)
+    assert len(training.queries) == 33
+    clusters = read_clusters(tmp_path / "graded.jsonl.gz")
+    texts = [text for cluster in clusters for text in cluster.passages]
+    graded = {ids.tobytes() for ids in tokenize(load_tokenizer(), texts, at_most=PASSAGE_TOKENS)}
+    used = [one.passages for one in (training, development)]
+    assert {one[place].tobytes() for one in used for place in range(len(one))} <= graded
 
 
 @pytest.mark.usefixtures("package")
