@@ -57,7 +57,9 @@ def _lack_of_room(error: Exception, work: Path | None) -> str | None:
         return None
     free = shutil.disk_usage(work).free
     written = sum(path.stat().st_size for path in work.rglob("*"))
-    return None if free > written else f"the disk is full, only {free / 1e6:.0f} MB are left"
+    if free > written:
+        return None
+    return f"the disk is full, only {free / 1e6:.0f} MB are left, or: {first_line(error)}"
 
 
 def _lack_of_space(error: BaseException | None) -> str | None:

@@ -43,5 +43,7 @@ class Stages:
         self._console.print(f"  {text}", highlight=False, soft_wrap=True)
 
     def _finish(self, title: str, started: float) -> None:
-        self.seconds[title] = time.perf_counter() - started
-        self._console.print(f"  {title:<40}{self.seconds[title]:>7.1f} s", highlight=False)
+        seconds = time.perf_counter() - started
+        # A recipe that is tried after another goes through the same stages.
+        self.seconds[title] = self.seconds.get(title, 0.0) + seconds
+        self._console.print(f"  {title:<40}{seconds:>7.1f} s", highlight=False)

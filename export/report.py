@@ -39,14 +39,8 @@ def _measures(report: VariantReport | None) -> tuple[str, ...]:
         f"{report.max_difference:.1e}",
         f"{report.mean_difference:.1e}",
         f"{report.kendall_tau:.4f}",
-        _verdict(report),
+        report.verdict,
     )
-
-
-def _verdict(report: VariantReport) -> str:
-    if report.passed:
-        return "ok"
-    return "degraded, allowed" if report.degraded_allowed else "failed"
 
 
 def print_quality(console: Console, variants: Mapping[str, Variant]) -> None:

@@ -159,6 +159,9 @@ def _choose(manifest: Manifest, processor: Processor, *, cuda: bool) -> Choice:
 def _reduced(manifest: Manifest, variants: Collection[str] | None) -> Manifest:
     if variants is None:
         return manifest
+    if not variants:
+        message = f"--variants names none; {manifest.name!r} has {', '.join(manifest.variants)}"
+        raise VariantError(message)
     for name in variants:
         choose_variant(manifest, detect_processor(), name=name)  # says which there are
     kept = {name: variant for name, variant in manifest.variants.items() if name in variants}

@@ -88,6 +88,13 @@ class VariantReport(msgspec.Struct, frozen=True):
     session_options: dict[str, str] = {}
     """onnxruntime session options in force during verification, beyond the defaults."""
 
+    @property
+    def verdict(self) -> str:
+        """What came of it, in words."""
+        if self.passed:
+            return "ok"
+        return "degraded, allowed" if self.degraded_allowed else "failed"
+
 
 class Verification(msgspec.Struct, frozen=True):
     """What the export proved before it wrote the bundle."""

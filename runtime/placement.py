@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import BundleError, OutputError
+from .errors import BundleError, BundleFileUnreadableError, OutputError, SchemaVersionError
 from .manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
 
 _REPLACED = "replaced"
@@ -68,6 +68,8 @@ def _require_replaceable(output: Path) -> None:
         return
     try:
         manifest = read_manifest(output)
+    except (SchemaVersionError, BundleFileUnreadableError) as error:
+        raise OutputError(output, f"{error}; or choose another folder") from error
     except BundleError as error:
         problem = "something that is not a bundle is there; remove it or choose another folder"
         raise OutputError(output, problem) from error
@@ -114,8 +116,11 @@ def work_folder(output: Path) -> Generator[WorkFolder, None, None]:
         yield folder
     finally:
         tempfile.tempdir = before
-        shutil.rmtree(work, ignore_errors=True)
-        os.close(lock)
+        try:
+            _bring_back(work, output)
+            shutil.rmtree(work, ignore_errors=True)
+        finally:
+            os.close(lock)
         for parent in made:
             with suppress(OSError):  # not empty: the bundle is there
                 parent.rmdir()
@@ -125,11 +130,13 @@ def place(work: WorkFolder, output: Path, manifest: Manifest) -> None:
     """Complete a bundle by its manifest and move it to ``output``, in place of the one there.
 
     At every moment ``output`` is the old bundle or the new one. Only where the file system cannot
-    swap two folders, there is none between two renames; the next writer then brings the old one
-    back. The manifest comes last: without it a folder is no bundle.
+    swap two folders, there is none between two renames; what goes wrong then brings the old one
+    back, or the next writer does. The manifest comes last: without it a folder is no bundle.
     """
-    write_manifest(work.path, manifest)
-    written = work.path / MANIFEST_NAME
+    apart = work.path / "manifest"  # right in the work folder it would make that a bundle
+    apart.mkdir()
+    write_manifest(apart, manifest)
+    written = apart / MANIFEST_NAME
     for path in [*work.bundle.iterdir(), written]:
         path.chmod(_MODE)
         _flush(path)
@@ -213,6 +220,12 @@ def _remove_stale(output: Path) -> None:
             _remove_if_stale(path, output)
 
 
+def _bring_back(work: Path, output: Path) -> None:
+    """Put an old bundle back to its place where the new one did not get there."""
+    if (work / _REPLACED).exists() and not output.exists():
+        (work / _REPLACED).rename(output)
+
+
 def _remove_if_stale(work: Path, output: Path) -> None:
     try:
         lock = os.open(work, os.O_RDONLY)
@@ -220,8 +233,7 @@ def _remove_if_stale(work: Path, output: Path) -> None:
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if (work / _REPLACED).exists() and not output.exists():
-            (work / _REPLACED).rename(output)
+        _bring_back(work, output)
         shutil.rmtree(work, ignore_errors=True)
     except OSError:  # another process is building the same bundle
         return

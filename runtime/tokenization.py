@@ -172,7 +172,7 @@ class PairEncoder:
 
     def encode_query(self, query: str, cut: Cut = WINDOW_CUT) -> EncodedQuery:
         """Encode a query, as ``Encoder`` says."""
-        window = min(self._window_tokens, cut.pair_tokens or self._window_tokens)
+        window = lower(self._window_tokens, cut.pair_tokens)
         room = max(0, window - self._special_tokens)
         limit = lower(min(window // 2, room), cut.query_tokens)
         encoding = self._text.encode(query, limit, cut.side)

@@ -147,6 +147,7 @@ class Catalog:
             failures = await self._preload(entries)
             if not failures:
                 self.entries = entries
+                self.failure, self.is_ready = None, True
             self._pool.retain(_specs(self.entries))
             if failures:
                 raise ReloadError([str(failure) for failure in failures])

@@ -1,6 +1,6 @@
 """What is to be ranked, as it comes: strings, objects with fields, messages of parts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
 import msgspec
@@ -10,8 +10,8 @@ from .body import NULL, decode_value
 from .errors import FieldError
 
 _MAX_CONTAINERS = 100_000
-"""Lists and objects in all that ``rank_fields`` names. Making so many of them takes 20 ms, during
-which nothing else is answered; 16 MB can hold four million."""
+"""Lists and objects in all that is read of the objects of a request. Making so many of them takes
+20 ms, during which nothing else is answered; 16 MB can hold four million."""
 
 
 Document = str | dict[str, Raw]
@@ -52,51 +52,76 @@ def read_texts(
         MalformedBodyError: a field to read is nested too deeply.
     """
     if _is_message(documents):
+        _check_containers([(field, documents)], {})
         return _read_parts(documents["content"], field=f"{field}.content")
-    names = tuple(dict.fromkeys(rank_fields or ()))  # repeated, one would multiply a document
-    _check_containers(documents, names, field=field)
-    return [
-        read_text(document, field=f"{field}[{index}]", rank_fields=names)
-        for index, document in enumerate(as_list(documents))
-    ]
+    names = dict.fromkeys(rank_fields or ())  # repeated, one would multiply a document
+    order = {name: place for place, name in enumerate(names)}
+    placed = [(f"{field}[{index}]", one) for index, one in enumerate(as_list(documents))]
+    _check_containers(placed, order)
+    return [_read(document, field=place, order=order) for place, document in placed]
 
 
-def _check_containers(documents: Documents, names: Sequence[str], *, field: str) -> None:
-    """Refuse fields that would take long to read, before any is read.
+def read_text(value: Document, *, field: str) -> str:
+    """Give the text of a string or an object, as ``read_texts`` does without ``rank_fields``."""
+    _check_containers([(field, value)], {})
+    return _read(value, field=field, order={})
 
-    Brackets are counted, those in strings too: to tell them apart is to read the fields.
-    """
+
+def _check_containers(placed: Sequence[tuple[str, Document]], order: Mapping[str, int]) -> None:
+    """Refuse fields that would take long to read, before any is read."""
     found = 0
-    for index, document in enumerate(as_list(documents)):
+    for place, document in placed:
         if isinstance(document, str):
             continue
-        for name in names:
-            value = document.get(name, NULL)
-            if _is_string(value):
-                continue
-            spelled = bytes(value)
-            found += spelled.count(b"[") + spelled.count(b"{")
+        named = _named(document, order)
+        for name in named or _message_fields(document):
+            value = document[name]
+            if not _is_string(value):
+                found += _count_containers(value) if named else _count_parts(value)
             if found > _MAX_CONTAINERS:
-                place = f"{field}[{index}].{name}"
+                instead = f", or leave {name} out of rank_fields" if named else ""
                 message = (
-                    f"{place}: with this, what rank_fields names holds more than "
-                    f"{_MAX_CONTAINERS:,} lists and objects; send it as a string, or leave "
-                    f"{name} out of rank_fields"
+                    f"{place}.{name}: with this, what is read holds more than "
+                    f"{_MAX_CONTAINERS:,} lists and objects; send it as a string{instead}"
                 )
-                raise FieldError(message, field=place)
+                raise FieldError(message, field=f"{place}.{name}")
 
 
-def read_text(value: str | dict[str, Raw], *, field: str, rank_fields: Sequence[str] = ()) -> str:
-    """Give the text of a string or an object, as ``read_texts`` does."""
+def _count_containers(value: Raw) -> int:
+    """Count brackets, those in strings too: to tell them apart is to read the field."""
+    spelled = bytes(value)
+    return spelled.count(b"[") + spelled.count(b"{")
+
+
+def _count_parts(content: Raw) -> int:
+    """Count a message's parts, or more: each has a brace and four quotation marks at least."""
+    spelled = bytes(content)
+    return min(spelled.count(b"{"), spelled.count(b'"') // 4)
+
+
+def _named(document: dict[str, Raw], order: Mapping[str, int]) -> list[str]:
+    """Give the fields that ``rank_fields`` names, in its order, but for null.
+
+    It looks at the document's fields or at the names, whichever are fewer: a thousand documents
+    and as many names would be a million looks.
+    """
+    names = sorted(document.keys() & order.keys(), key=order.__getitem__)
+    return [name for name in names if document[name] != NULL]
+
+
+def _message_fields(document: dict[str, Raw]) -> list[str]:
+    return ["content"] if document.get("text", NULL) == NULL and "content" in document else []
+
+
+def _read(value: Document, *, field: str, order: Mapping[str, int]) -> str:
     if isinstance(value, str):
         return value
-    parts = [value[name] for name in rank_fields if value.get(name, NULL) != NULL]
-    if parts:
-        return "\n".join(map(_spelled, parts))
+    if parts := _named(value, order):
+        return "\n".join(_spelled(value[name]) for name in parts)
     text = value.get("text", NULL)
     if _is_string(text):
         return decode_value(text, str)
-    if text == NULL and "content" in value:
+    if _message_fields(value):
         return _read_content(value["content"], field=f"{field}.content")
     message = (
         f'{field}.text: what is ranked is a string or an object whose "text" is a string; this '

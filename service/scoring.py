@@ -40,6 +40,14 @@ def check_size(request: RerankRequest, settings: Settings, *, documents_field: s
     total = 0
     queries = [request.query] if isinstance(request.query, str) else request.query
     for field, texts in ((query_field, queries), (documents_field, request.documents)):
+        if len(texts) > settings.max_documents:  # parts of a message, which was no list before
+            raise TooLargeError(
+                what="documents" if texts is request.documents else f"items in {field}",
+                found=len(texts),
+                limit=settings.max_documents,
+                setting="RANKLET_MAX_DOCUMENTS",
+                field=field,
+            )
         for index, text in enumerate(texts):
             total += len(text)
             if len(text) > settings.max_document_chars:
@@ -80,6 +88,7 @@ async def rerank(
         ScoringError: the graph failed.
         ClosedError: the server is shutting down.
     """
+    started = time.perf_counter()
     record = record_of(http.scope)
     record.documents = len(request.documents)
     record.characters = request.characters
@@ -105,7 +114,7 @@ async def rerank(
         characters=record.characters,
         tokens=record.tokens,
         times=scores.times,
-        seconds=time.perf_counter() - record.started,
+        seconds=time.perf_counter() - started,
         device="cuda" if _runs_on_cuda(reranker) else "cpu",
         window_tokens=reranker.manifest.window_tokens,
         query_tokens=scores.query_tokens,

@@ -94,6 +94,11 @@ class TestPacking:
             pack_bundle(TINY, tmp_path / "a.zip", variants=["int8", "int4"])
         assert list(tmp_path.iterdir()) == []
 
+    def test_no_variant_at_all_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(VariantError, match="--variants names none; 'tiny' has fp32, int8, int"):
+            pack_bundle(TINY, tmp_path / "a.zip", variants=[])
+        assert list(tmp_path.iterdir()) == []
+
     def test_a_damaged_bundle_is_not_packed(self, tmp_path: Path) -> None:
         install_tiny = pack_and_install(tmp_path)
         (install_tiny / "int8.onnx").write_bytes(bytes((TINY / "int8.onnx").stat().st_size))

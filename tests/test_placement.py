@@ -1,6 +1,7 @@
 """A bundle takes its place at once, and nothing but a bundle is ever replaced."""
 
 import fcntl
+import json
 import os
 import shutil
 import tempfile
@@ -86,6 +87,59 @@ def test_bundle_that_was_on_its_way_out_comes_back(tiny_bundle: Path, tmp_path: 
     with work_folder(tmp_path / "tiny"):
         assert read_manifest(tmp_path / "tiny").name == "tiny"
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_an_old_bundle_comes_back_where_the_new_one_cannot_be_moved(
+    tiny_bundle: Path, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a swap there are two renames: after the first one no bundle is there."""
+    output = tmp_path / "tiny"
+    shutil.copytree(tiny_bundle, output)
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name == "bundle":
+            raise PermissionError
+        return rename(path, target)
+
+    monkeypatch.setattr(placement, "_SWAP_CALLS", {})
+    monkeypatch.setattr(Path, "rename", fail)
+
+    def build() -> None:
+        with work_folder(output) as work:
+            fill(work, tiny_bundle)
+            place(work, output, manifest)
+
+    with pytest.raises(PermissionError):
+        build()
+    assert list(tmp_path.iterdir()) == [output]
+    check_all_files(output, read_manifest(output))
+
+
+def test_a_work_folder_is_no_bundle_at_any_moment(
+    tiny_bundle: Path, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Path] = []
+    flush = placement._flush  # noqa: SLF001 - called all along
+
+    def look(path: Path) -> None:
+        found.extend(tmp_path.glob("*/manifest.json"))
+        flush(path)
+
+    monkeypatch.setattr(placement, "_flush", look)
+    with work_folder(tmp_path / "tiny") as work:
+        fill(work, tiny_bundle)
+        place(work, tmp_path / "tiny", manifest)
+    assert set(found) == {tmp_path / "tiny/manifest.json"}
+
+
+def test_a_bundle_of_a_newer_format_is_told_apart(tiny_bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / "tiny")
+    path = tmp_path / "tiny" / MANIFEST_NAME
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps(facts | {"schema_version": 99}))
+    with pytest.raises(OutputError, match=r"has schema version 99.*; or choose another folder"):
+        require_replaceable(tmp_path / "tiny")
 
 
 def test_a_folder_with_other_things_is_not_replaced(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def main() -> None:
     if arguments.count is not None and arguments.count < 1:
         parser.error("--count is at least 1")
     try:
-        lists = first_lists(load_lists(arguments.lists), arguments.count)
+        lists = load_lists(arguments.lists).rows(slice(arguments.count))
         model = load_model(arguments.model, "it").to(arguments.device)
     except FileNotFoundError as error:
         parser.error(str(error))
@@ -39,11 +39,6 @@ def main() -> None:
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     mined.save(arguments.output)
     print(f"{arguments.output}: {mined.documents.shape} lists")
-
-
-def first_lists(lists: RankingLists, count: int | None) -> RankingLists:
-    """Give the first ``count`` lists, all where None."""
-    return lists.rows(slice(count))
 
 
 def keep_hardest(
@@ -71,6 +66,8 @@ def keep_hardest(
     wrong = np.abs(found - softmax(teacher, axis=1))[:, lists.own :]
     order = np.argsort(-wrong, axis=1, kind="stable")
     rest = np.random.default_rng(len(order)).permuted(order[:, hardest:], axis=1)
+    is_gone = np.take_along_axis(missing[:, lists.own :], rest, 1)
+    rest = np.take_along_axis(rest, np.argsort(is_gone, axis=1, kind="stable"), 1)
     kept = np.concatenate([order[:, :hardest], rest[:, :others]], axis=1) + lists.own
     own = np.broadcast_to(np.arange(lists.own), (len(kept), lists.own))
     columns = np.concatenate([own, kept], axis=1)

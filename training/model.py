@@ -75,6 +75,12 @@ class CrossEncoder(nn.Module):
         self.apply_layer: _ApplyLayer = _apply
         self.config: BertConfig = base.config
         self.embeddings = base.embeddings
+        if settings.layers > len(base.encoder.layer):
+            message = (
+                f"a recipe keeps {settings.layers} layers of a model that has "
+                f"{len(base.encoder.layer)}"
+            )
+            raise ValueError(message)
         self.layers = base.encoder.layer[: settings.layers]
         if settings.units is not None:
             for layer in self.layers:

@@ -32,10 +32,10 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     try:  # before anything slow
         bi_encoders = BiEncoders(recipe.lists.bi_encoders, device=arguments.device)
-    except (FileNotFoundError, ValueError) as error:
+        print("reading pairs")
+        corpus = read_corpus(arguments.data, recipe)
+    except (OSError, EOFError, ValueError) as error:
         sys.exit(str(error))
-    print("reading pairs")
-    corpus = read_corpus(arguments.data, recipe)
     if len(corpus.passages) < recipe.lists.depth:
         sys.exit(
             f"{arguments.data} gives {len(corpus.passages)} passages, fewer than the "

@@ -58,16 +58,15 @@ def main() -> None:
             for settings in recipe.encoders
             if recipe.train.start_share
         ]
-    except (FileNotFoundError, NoStartError) as error:
+    except (FileNotFoundError, NoStartError, ValueError) as error:
         sys.exit(str(error))
     arguments.output.mkdir(parents=True, exist_ok=True)
     starts = dict.fromkeys(settings.start for settings in recipe.encoders if settings.start)
-    run = fingerprint(
-        [
-            *(arguments.recipe, arguments.lists / "training.npz", development_file),
-            *(arguments.start / name / "model.safetensors" for name in starts),
-        ]
-    )
+    files = [
+        *(arguments.recipe, arguments.lists / "training.npz", development_file),
+        *(arguments.start / name / "model.safetensors" for name in starts),
+    ]
+    run = fingerprint(files)
     checkpoint = arguments.output / "checkpoint.pt"
     try:
         trainer = Trainer(encoders, lists, recipe.train, seed=recipe.seed)
@@ -76,7 +75,9 @@ def main() -> None:
         _train(trainer, development, checkpoint, run)
     except (RecipeError, OtherRunError, DivergedError) as error:
         sys.exit(str(error))
-    facts = {"run": run, "step": trainer.step}
+    # What is mixed in changes the models that are written, and not what was learnt before.
+    mixed = [arguments.mix_in / name / "model.safetensors" for name in starts if arguments.mix_in]
+    facts = {"run": fingerprint([*files, *mixed]), "step": trainer.step}
     window = recipe.train.long_window
     try:
         for place, encoder in enumerate(trainer.averaged):

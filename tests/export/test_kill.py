@@ -23,7 +23,7 @@ MOMENTS = (
     "plain.onnx",
     "bundle/fp32.onnx",
     "bundle/int8.onnx",
-    MANIFEST_NAME,
+    f"manifest/{MANIFEST_NAME}",
 )
 """Files of the work folder whose appearance starts the killing, in their order."""
 

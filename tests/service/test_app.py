@@ -1,12 +1,13 @@
 """The application as its lifespan starts and ends it."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
 
 from ranklet.service.app import create_app
-from ranklet.service.catalog import Catalog
+from ranklet.service.catalog import Catalog, build_catalog
 from ranklet.service.settings import Settings
 
 
@@ -31,3 +32,24 @@ def test_models_are_unloaded_where_the_report_of_their_loading_fails(tiny_bundle
         asyncio.run(serve())
     assert isinstance(caught.value.exceptions[0], BrokenPipeError)
     assert catalogs[0].loaded(catalogs[0].default) is None
+
+
+def test_a_reload_makes_ready_what_could_not_be_loaded(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle, states = tmp_path / "tiny", list[tuple[bool, bool]]()
+    shutil.copytree(tiny_bundle, bundle)
+    graphs = {graph: graph.read_bytes() for graph in bundle.glob("*.onnx")}
+    for graph, content in graphs.items():
+        graph.write_bytes(content[:-1] + b"x")
+
+    async def serve() -> None:
+        catalog = build_catalog(Settings(models=(bundle,)))
+        await catalog.load()
+        states.append((catalog.is_ready, catalog.failure is None))
+        for graph, content in graphs.items():
+            graph.write_bytes(content)
+        await catalog.reload()
+        states.append((catalog.is_ready, catalog.failure is None))
+        await catalog.close()
+
+    asyncio.run(serve())
+    assert states == [(False, False), (True, True)]

@@ -202,6 +202,46 @@ def test_a_list_that_is_too_long_is_not_read(
     assert f"{field}: 1,001, at most 1,000" in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"path": "/v1/rerank", "query": "a"}, "documents"),
+        ({"path": "/score", "text_1": "a"}, "text_2"),
+        ({"path": "/score", "text_2": "a"}, "text_1"),
+    ],
+)
+def test_parts_of_one_message_are_as_many_as_documents(
+    tiny_client: httpx.Client, body: dict[str, object], field: str
+) -> None:
+    """The queue holds as many pairs, so the message must name the limit that counts."""
+    parts = [{"type": "text", "text": "b"}] * 1001
+    path, others = str(body["path"]), {key: body[key] for key in body.keys() - {"path"}}
+    others[field] = {"content": parts}
+    if field == "text_1":  # as many of the one as of the other
+        others["text_2"] = {"content": parts}
+    error = check_error(tiny_client.post(path, json=others), 413, "too_large")
+    assert error["param"] == field
+    assert "1,001, at most 1,000" in error["message"]
+    assert "RANKLET_MAX_DOCUMENTS" in error["message"]
+
+
+@pytest.mark.parametrize("field", ["query", "documents", "documents[1]"])
+def test_parts_that_take_long_to_read_are_refused(post: Post, field: str) -> None:
+    parts: list[object] = [{"type": ""}] * 100_001
+    message = {"content": parts}
+    name, is_listed, _ = field.partition("[")
+    body = {"query": "a", "documents": "b", name: ["b", message] if is_listed else message}
+    error = check_error(post(body), 422, "invalid_value")
+    assert error["param"] == f"{field}.content"
+    assert "more than 100,000 lists and objects; send it as a string" in error["message"]
+
+
+def test_braces_in_a_text_are_no_parts(post: Post) -> None:
+    document = {"content": [{"type": "text", "text": "{" * 150_000}]}
+    error = check_error(post({"query": "a", "documents": [document]}), 413, "too_large")
+    assert "characters in documents[0]" in error["message"]
+
+
 def test_what_is_read_may_have_any_depth(post: Post) -> None:
     for depth in (10, *range(950, 1010), 100_000):
         nested = b"[" * depth + b"]" * depth

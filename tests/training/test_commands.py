@@ -142,6 +142,9 @@ def test_a_share_of_the_start_stays(
     check(mixed, learnt)
     later = train_on("later", start="whole")
     check(train_on("later-mixed", start="whole", mix_in="first", start_share=0.25), later)
+    again = train_on("later-mixed", start="whole", mix_in="later", start_share=0.25)
+    for name, weight in again.items():  # what was learnt stays, other weights are mixed in
+        torch.testing.assert_close(weight, later[name], atol=1e-3, rtol=1e-2)
     assert any((weight - learnt[name]).abs().max() > 2e-3 for name, weight in mixed.items())
     with pytest.raises(SystemExit, match="no-run"):
         train_on("unmixed", mix_in="no-run", start_share=0.25)
@@ -197,6 +200,9 @@ def test_what_cannot_be_loaded_is_told_first(
     monkeypatch.setattr("training.bi_encoders._MPNET_PARTS", ["no-such-part-001"])
     words = ("--recipe", tmp_path / "recipe.yaml", "--data", missing, "--output", lists)
     with pytest.raises(SystemExit, match="no-such-part-001"):
+        call(prepare.main, monkeypatch, *words)
+    write_recipe(tmp_path / "recipe.yaml")
+    with pytest.raises(SystemExit, match="No such file or directory"):
         call(prepare.main, monkeypatch, *words)
 
 

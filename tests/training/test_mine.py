@@ -38,6 +38,15 @@ def test_passages_keep_their_scores_and_appear_once(lists: RankingLists) -> None
         assert len(found) == there.sum()
 
 
+def test_missing_passages_come_last(lists: RankingLists) -> None:
+    there = (lists.documents[:, lists.own :] >= 0).sum(axis=1)
+    lists.documents[2, 3:] = -1
+    there[2] = 1
+    mined = keep_hardest(lists, scores_wrong_by(lists, 8), hardest=1, others=2)
+    kept = (mined.documents[:, lists.own :] >= 0).sum(axis=1)
+    np.testing.assert_array_equal(kept, np.minimum(there, 3))
+
+
 def test_missing_passages_count_for_nothing(lists: RankingLists) -> None:
     lists.teacher[ROW, COLUMN] = lists.teacher[ROW].min() - 1
     scores = scores_wrong_by(lists, 16)

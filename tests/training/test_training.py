@@ -108,6 +108,8 @@ def test_a_run_goes_on_from_a_model(base: BertModel, tmp_path: Path) -> None:
     settings = EncoderSettings(layers=3, exits={"large": 3}, start="before")
     with pytest.raises(NoStartError, match="before of the run before: say with --start"):
         load_encoder(settings, None)
+    with pytest.raises(ValueError, match="keeps 9 layers of a model that has"):
+        load_encoder(struct_replace(settings, layers=9, exits={"large": 9}), tmp_path)
     found = load_encoder(settings, tmp_path)
     ids = torch.randint(1, 300, (4, 20))
     types = (torch.arange(20) > 6).long().expand(4, 20)
