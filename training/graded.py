@@ -43,6 +43,8 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether no run trains on it: one in twelve, and the questions that are held out in a set."""
     passages: list[str]
     queries: list[GradedQuery]
+    is_asked: bool = False
+    """Whether people asked what stands in `queries`; else a language model wrote it."""
 
     def __post_init__(self) -> None:
         """Refuse passages that repeat, grades of others, and queries that nothing answers."""

@@ -11,13 +11,15 @@ import msgspec
 import numpy as np
 import pytest
 import yaml
-from training import prepare_graded
-from training.base import load_tokenizer, tokenize
+from training import held_out, prepare_graded
+from training.base import load_base, load_tokenizer, tokenize
 from training.corpus import PASSAGE_TOKENS
+from training.development import rank_quality, score
 from training.graded import CLUSTERS, Cluster, read_clusters
 from training.lists import RankingLists, load_lists
+from training.model import CrossEncoder, load_model, save_member
 from training.prepare_graded import join
-from training.recipe import read_graded_recipe
+from training.recipe import EncoderSettings, read_graded_recipe
 
 pytestmark = pytest.mark.torch
 
@@ -261,6 +263,31 @@ def test_what_cannot_be_made_is_told(
     write_graded(tmp_path / "graded.jsonl.gz")
     with pytest.raises((SystemExit, msgspec.ValidationError), match=message):
         prepare(tmp_path, lists, monkeypatch, **changed)
+
+
+@pytest.mark.usefixtures("package")
+def test_held_out_queries_are_measured_by_who_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "graded.jsonl.gz"
+    write_graded(path, held_out=3)
+    lines = gzip.decompress(path.read_bytes()).splitlines()
+    asked = json.loads(lines[1]) | {"is_asked": True}
+    lines[1] = json.dumps(asked).encode()
+    path.write_bytes(gzip.compress(b"\n".join(lines)))
+    settings = EncoderSettings(layers=1, exits={"it": 1})
+    save_member(CrossEncoder(load_base(), settings).member("it"), tmp_path / "model")
+    words = ["command", str(tmp_path / "model"), "--graded", str(path), "--every", "4"]
+    monkeypatch.setattr(sys, "argv", words)
+    held_out.main()
+    row = json.loads(capsys.readouterr().out)
+    assert row["asked"]["queries"] == 3
+    assert row["written"]["queries"] == 2  # the first and the fifth of six
+    chosen = held_out.held_out_lists([one for one in read_clusters(path) if one.is_asked])
+    np.testing.assert_array_equal(chosen.grades, GRADES)
+    scores = score(load_model(tmp_path / "model", "it"), chosen, device="cpu")["it"]
+    assert row["asked"]["nDCG@10"] == rank_quality(scores, chosen)["nDCG@10"]
+    assert rank_quality(chosen.grades.astype(np.float32), chosen)["nDCG@10"] == 1
 
 
 def test_lists_of_before_have_grades(lists: RankingLists, tmp_path: Path) -> None:
