@@ -124,9 +124,10 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     averaging: Annotated[float, Meta(ge=0, lt=1)]
     """Decay of the average of the weights in a step, from 0 to less than 1."""
     start_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Of the weights that the run, or one before, began with, in what it writes: between the two a
-    model keeps what it knew and most of what it learnt (Wortsman et al., Robust Fine-Tuning,
-    2022)."""
+    """Of the weights that the run began with, in what it writes: between the two a model keeps what
+    it knew and most of what it learnt (Wortsman et al., Robust Fine-Tuning, 2022)."""
+    mix_in_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Of the weights of an earlier run (``--mix-in``), in what comes of that."""
 
     def __post_init__(self) -> None:
         """Refuse a longer window that is shorter."""
@@ -181,9 +182,11 @@ class ModelRecipe(msgspec.Struct, frozen=True):
         if len(names) != len({*names}):
             message = f"two models have one name: {', '.join(names)}"
             raise ValueError(message)
-        if self.train.start_share and any(one.start is None or one.units for one in self.encoders):
+        is_mixed = self.train.start_share or self.train.mix_in_share
+        if is_mixed and any(one.start is None or one.units for one in self.encoders):
             message = (
-                "start_share is of a model that an encoder begins with, whole (start, no units)"
+                "start_share and mix_in_share are of models that an encoder begins with, whole "
+                "(start, no units)"
             )
             raise ValueError(message)
         layers = [encoder.layers for encoder in self.encoders]

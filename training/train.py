@@ -42,8 +42,8 @@ def main() -> None:
     """Train, then write each model of the family with its figures on the development slice."""
     arguments = _parser().parse_args()
     recipe = read_model_recipe(arguments.recipe)
-    if arguments.mix_in and not recipe.train.start_share:
-        sys.exit(f"--mix-in needs start_share, the share of its weights, in {arguments.recipe}")
+    if bool(arguments.mix_in) != bool(recipe.train.mix_in_share):
+        sys.exit(f"--mix-in and mix_in_share, in {arguments.recipe}, need each other")
     torch.manual_seed(recipe.seed)
     development_file = arguments.development or arguments.lists / "development.npz"
     try:
@@ -54,9 +54,12 @@ def main() -> None:
             for settings in recipe.encoders
         ]
         others = [  # before an hour of training, not after it
-            load_encoder(settings, arguments.mix_in or arguments.start)
-            for settings in recipe.encoders
-            if recipe.train.start_share
+            ([load_encoder(settings, folder) for settings in recipe.encoders], share)
+            for folder, share in (
+                (arguments.start, recipe.train.start_share),
+                (arguments.mix_in, recipe.train.mix_in_share),
+            )
+            if share
         ]
     except (FileNotFoundError, NoStartError, ValueError) as error:
         sys.exit(str(error))
@@ -81,8 +84,8 @@ def main() -> None:
     window = recipe.train.long_window
     try:
         for place, encoder in enumerate(trainer.averaged):
-            if others:
-                mix_in(encoder, others[place], recipe.train.start_share)
+            for them, share in others:
+                mix_in(encoder, them[place], share)
             _finish(encoder, development, arguments.output, facts, window=window)
     except NoLineError as error:
         sys.exit(f"{error}; {checkpoint} holds what was trained: train longer, in another --output")
@@ -220,7 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, help="for checkpoints and models")
     parser.add_argument("--start", type=Path, help="output of the run to go on from (the base)")
     parser.add_argument(
-        "--mix-in", type=Path, help="output of the run that start_share is of (that of --start)"
+        "--mix-in", type=Path, help="output of an earlier run, of which mix_in_share is taken"
     )
     parser.add_argument(
         "--development", type=Path, help="lists to measure on (development.npz of --lists)"

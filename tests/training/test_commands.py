@@ -141,20 +141,26 @@ def test_a_share_of_the_start_stays(
     learnt, mixed = train_on("whole"), train_on("mixed", start_share=0.25)
     check(mixed, learnt)
     later = train_on("later", start="whole")
-    check(train_on("later-mixed", start="whole", mix_in="first", start_share=0.25), later)
-    again = train_on("later-mixed", start="whole", mix_in="later", start_share=0.25)
+    check(train_on("later-mixed", start="whole", mix_in="first", mix_in_share=0.25), later)
+    again = train_on("later-mixed", start="whole", mix_in="later", mix_in_share=0.25)
     for name, weight in again.items():  # what was learnt stays, other weights are mixed in
         torch.testing.assert_close(weight, later[name], atol=1e-3, rtol=1e-2)
     assert any((weight - learnt[name]).abs().max() > 2e-3 for name, weight in mixed.items())
     with pytest.raises(SystemExit, match="no-run"):
-        train_on("unmixed", mix_in="no-run", start_share=0.25)
+        train_on("unmixed", mix_in="no-run", mix_in_share=0.25)
     assert not (tmp_path / "unmixed").exists()  # nothing was trained
-    with pytest.raises(SystemExit, match="--mix-in needs start_share"):
+    with pytest.raises(SystemExit, match=r"--mix-in and mix_in_share, in .*, need each other"):
         train_on("unmixed", mix_in="first")
+    with pytest.raises(SystemExit, match="--mix-in and mix_in_share"):
+        train_on("unmixed", mix_in_share=0.25)
+    both = train_on("both", start="whole", mix_in="first", start_share=0.5, mix_in_share=0.25)
+    for name, weight in both.items():  # first half of the start, then a quarter of the other
+        wanted = 0.75 * (later[name] + learnt[name]) / 2 + 0.25 * start[name]
+        torch.testing.assert_close(weight, wanted, atol=1e-3, rtol=1e-2)
 
     recipe = write_recipe(tmp_path / "new.yaml", start_share=0.25)
     words = ("--recipe", recipe, "--lists", lists, "--output", tmp_path / "new")
-    with pytest.raises(msgspec.ValidationError, match="start_share is of a model"):
+    with pytest.raises(msgspec.ValidationError, match="start_share and mix_in_share are of models"):
         call(train.main, monkeypatch, *words)
 
 
