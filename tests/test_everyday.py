@@ -26,6 +26,7 @@ KNOWN_FAILURES = frozenset(
         "substitute for buttermilk in pancakes",
         "git undo last commit without losing changes",
         "do I need a visa for a short layover in tokyo",
+        "I was charged twice for my subscription this month",
     }
 )
 """Queries that the shipped model gets wrong; its card lists them."""
