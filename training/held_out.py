@@ -25,7 +25,10 @@ def main() -> None:
 
     Passages are ranked by their grades among the eight of the query's cluster.
     """
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.every < 1:
+        parser.error(f"--every is at least 1, not {arguments.every}")
     try:
         clusters = read_clusters(arguments.graded)
         models = [load_model(folder, "it") for folder in arguments.models]

@@ -45,6 +45,7 @@ _OWN = 3
 def main() -> None:
     """Choose questions, find candidates, write them."""
     arguments = _parser().parse_args()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)  # before anything slow
     try:
         model = load_model(arguments.model, "it")
         bi_encoder = BiEncoders({"all-MiniLM-L6-v2": 1.0}, device=arguments.device)

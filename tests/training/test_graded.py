@@ -281,6 +281,10 @@ def test_held_out_queries_are_measured_by_who_asked(
     monkeypatch.setattr(sys, "argv", words)
     held_out.main()
     row = json.loads(capsys.readouterr().out)
+    monkeypatch.setattr(sys, "argv", [*words[:-1], "0"])
+    with pytest.raises(SystemExit):
+        held_out.main()
+    assert "--every is at least 1, not 0" in capsys.readouterr().err
     assert row["asked"]["queries"] == 3
     assert row["written"]["queries"] == 2  # the first and the fifth of six
     chosen = held_out.held_out_lists([one for one in read_clusters(path) if one.is_asked])

@@ -49,10 +49,10 @@ def test_a_question_gets_eight_passages(
     words = ["command", "--data", tmp_path, "--sets", "a", "--model", tmp_path / "model"]
 
     def ask(*more: str) -> list[Line]:
-        options = ["--output", tmp_path / "out.jsonl", "--device", "cpu", *more]
+        options = ["--output", tmp_path / "new/out.jsonl", "--device", "cpu", *more]
         monkeypatch.setattr(sys, "argv", [*map(str, words), *map(str, options)])
         pool.main()
-        lines = (tmp_path / "out.jsonl").read_text().splitlines()
+        lines = (tmp_path / "new/out.jsonl").read_text().splitlines()
         return [msgspec.json.decode(line, type=Line) for line in lines]
 
     found = ask()
