@@ -21,7 +21,7 @@ DEVELOPMENT := $(VENV)/.development
 TRAINING := $(VENV)/.training
 LISTS := build/training/lists
 LISTS_OF_PAIRS := first second fifth
-LISTS_OF_GRADED := sixth seventh eighth ninth tenth eleventh twelfth
+LISTS_OF_GRADED := sixth seventh eighth ninth tenth eleventh twelfth fourteenth
 RESULTS := build/benchmarks
 
 .DEFAULT_GOAL := help
@@ -74,6 +74,7 @@ train: train-data $(TRAINING) $(addprefix $(LISTS)/,$(addsuffix /training.npz,$(
 	$(call train,tenth,tenth,--start build/training/eighth --development $(LISTS)/tenth/development.npz)
 	$(call train,eleventh,eleventh,--start build/training/tenth --development $(LISTS)/eleventh/development.npz)
 	$(call train,twelfth,twelfth,--start build/training/eleventh --mix-in build/training/third --development $(LISTS)/twelfth/development.npz)
+	$(call train,fourteenth,fourteenth,--start build/training/twelfth --mix-in build/training/third --development $(LISTS)/fourteenth/development.npz)
 
 # Anew where an update brought other weights, or another window for them. A checkout may leave the weights out,
 # see models/README.md.

@@ -32,7 +32,7 @@ from .passages import Passages, cut_passages
 from .prepare import embed
 from .texts import Texts
 
-_WORDS = [[20, 20, 40, 80, 160]]
+WORDS = [[20, 20, 40, 80, 160]]
 """How long passages may be, see ``cut_passages``: sentences and paragraphs, as people search."""
 
 _DEPTH = 9
@@ -56,10 +56,10 @@ def main() -> None:
     chosen = [(name, row) for name, rows in sets.items() for row in rows[arguments.skip : end]]
     rest = (row.positive for row in chain.from_iterable(sets.values()))
     documents = list(dict.fromkeys(chain((row.positive for _, row in chosen), rest)))
-    cut = cut_passages(documents[: max(len(chosen), arguments.documents)], _WORDS)
+    cut = cut_passages(documents[: max(len(chosen), arguments.documents)], WORDS)
     if len(cut.texts) < _DEPTH or not chosen:
         sys.exit(f"{len(chosen)} questions and {len(cut.texts)} passages are too few")
-    pool = _offer([row.query for _, row in chosen], cut, bi_encoder)
+    pool = offer_passages([row.query for _, row in chosen], cut, bi_encoder)
     picked = _pick(pool, score(model.to(arguments.device), pool, device=arguments.device)["it"])
     with arguments.output.open("w") as lines:
         for (name, row), places in zip(chosen, picked, strict=True):
@@ -79,7 +79,7 @@ def _known(rows: Sequence[Row]) -> list[Row]:
     return list(first.values())
 
 
-def _offer(questions: Sequence[str], cut: Passages, bi_encoder: BiEncoders) -> RankingLists:
+def offer_passages(questions: Sequence[str], cut: Passages, bi_encoder: BiEncoders) -> RankingLists:
     """Make lists of what is offered to the model: own passages, the bi-encoder's, BM25's.
 
     The answering documents are the first ones of the passages, in the order of the questions.

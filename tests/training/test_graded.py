@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
 from training import held_out, prepare_graded
 from training.base import load_base, load_tokenizer, tokenize
 from training.corpus import PASSAGE_TOKENS
@@ -18,12 +19,16 @@ from training.development import rank_quality, score
 from training.graded import CLUSTERS, Cluster, read_clusters
 from training.lists import RankingLists, load_lists
 from training.model import CrossEncoder, load_model, save_member
+from training.pairs import Row, is_held_out
 from training.prepare_graded import join
 from training.recipe import EncoderSettings, read_graded_recipe
 
 pytestmark = pytest.mark.torch
 
-RUNS = ("sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth")
+RUNS = (
+    *("sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"),
+    *("thirteenth", "fourteenth"),
+)
 RECIPES = [Path(f"training/{run}.yaml") for run in RUNS]
 WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
 SCORES = [-1, 1, 4, 7]
@@ -285,6 +290,9 @@ def test_held_out_queries_are_measured_by_who_asked(
     with pytest.raises(SystemExit):
         held_out.main()
     assert "--every is at least 1, not 0" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*words, "--data", str(tmp_path / "none")])
+    with pytest.raises(SystemExit, match=r"none holds no SET\.jsonl\.gz"):
+        held_out.main()
     assert row["asked"]["queries"] == 3
     assert row["written"]["queries"] == 2  # the first and the fifth of six
     chosen = held_out.held_out_lists([one for one in read_clusters(path) if one.is_asked])
@@ -292,6 +300,28 @@ def test_held_out_queries_are_measured_by_who_asked(
     scores = score(load_model(tmp_path / "model", "it"), chosen, device="cpu")["it"]
     assert row["asked"]["nDCG@10"] == rank_quality(scores, chosen)["nDCG@10"]
     assert rank_quality(chosen.grades.astype(np.float32), chosen)["nDCG@10"] == 1
+
+
+@pytest.mark.usefixtures("package")
+def test_held_out_queries_of_sets_have_their_documents() -> None:
+    random = np.random.default_rng(9)
+    rows: list[Row] = []
+    for number in range(400):  # which ends every sentence of a document, and its query
+        sentences = [" ".join([*random.choice(WORDS, size=22), f"{number}."]) for _ in range(4)]
+        rows.append(Row(" ".join(sentences[1].split()[-6:]), " ".join(sentences)))
+    known = held_out.known_lists([rows[:200], rows[200:]], device="cpu")
+    assert len(known.queries) == sum(map(is_held_out, rows)) > 9
+    tokenizer = load_tokenizer()
+
+    def number_of(ids: NDArray[np.integer]) -> str:
+        return tokenizer.decode(ids.tolist()).rstrip(". ").split()[-1]
+
+    for row, places in enumerate(known.documents):
+        there = places[places >= 0]
+        assert len(there) == len(np.unique(there)) > known.own
+        asked = number_of(known.queries[row])
+        answers = [number_of(known.passages[place]) == asked for place in there.tolist()]
+        assert known.grades[row, places >= 0].tolist() == [3 * one for one in answers]
 
 
 def test_lists_of_before_have_grades(lists: RankingLists, tmp_path: Path) -> None:
