@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 CLUSTERS = Path(__file__).with_name("graded.jsonl.gz")
@@ -58,6 +59,11 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"{query.text!r} wants {PASSAGES} grades, one of at least {LEAST_ANSWERING}"
                 )
                 raise ValueError(message)
+
+    def draw(self, most: int, random: np.random.Generator) -> "Cluster":
+        """Keep so many of the queries at most, drawn at random, in their order."""
+        places = sorted(random.permutation(len(self.queries))[:most].tolist())
+        return msgspec.structs.replace(self, queries=[self.queries[place] for place in places])
 
 
 def read_clusters(path: Path, *, skipped: int = 0, count: int | None = None) -> Sequence[Cluster]:

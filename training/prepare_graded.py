@@ -48,12 +48,7 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     try:  # before anything slow
         others = _others(recipe, arguments.lists)
-        clusters = [
-            *read_clusters(arguments.graded, count=recipe.graded.again),
-            *read_clusters(
-                arguments.graded, skipped=recipe.graded.skipped, count=recipe.graded.clusters
-            ),
-        ]
+        clusters = _clusters(recipe, arguments.graded)
         bi_encoders = BiEncoders(recipe.lists.bi_encoders, device=arguments.device)
     except (OSError, EOFError, ValueError) as error:
         sys.exit(str(error))
@@ -81,6 +76,22 @@ def main() -> None:
     chosen = random.permutation(len(others.queries))[:count]
     join(graded.rows(kept), others.rows(chosen)).save(arguments.output / "training.npz")
     print(f"{len(kept)} graded lists and {count} others; {len(held_out)} held out")
+
+
+def _clusters(recipe: GradedRecipe, path: Path) -> Sequence[Cluster]:
+    """Read what the recipe takes of the graded queries; of those held out, all of a cluster."""
+    settings = recipe.graded
+    clusters = [
+        *read_clusters(path, count=settings.again),
+        *read_clusters(path, skipped=settings.skipped, count=settings.clusters),
+    ]
+    if settings.queries_each is None:
+        return clusters
+    random = np.random.default_rng((recipe.seed, 2))
+    return [
+        cluster if cluster.is_held_out else cluster.draw(settings.queries_each, random)
+        for cluster in clusters
+    ]
 
 
 def _others(recipe: GradedRecipe, folder: Path) -> RankingLists:

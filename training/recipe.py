@@ -67,6 +67,8 @@ class GradedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Clusters before these, from which a run before has learnt."""
     again: Annotated[int, Meta(ge=0)] = 0
     """Of these, the first, from which this run learns once more."""
+    queries_each: Annotated[int, Meta(ge=1)] | None = None
+    """The most queries of a cluster to train on, drawn at random; without a number, all."""
 
     def __post_init__(self) -> None:
         """Refuse clusters that would be read twice in one run."""

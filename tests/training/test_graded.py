@@ -27,7 +27,7 @@ pytestmark = pytest.mark.torch
 
 RUNS = (
     *("sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"),
-    *("thirteenth", "fourteenth", "fifteenth", "sixteenth"),
+    *("thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth"),
 )
 RECIPES = [Path(f"training/{run}.yaml") for run in RUNS]
 WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
@@ -154,7 +154,14 @@ def prepare(
         "bm25_scale": 2.0,
         "bi_encoders": {"all-MiniLM-L6-v2": 1.0},
     }
-    graded = {"again": 0, "skipped": 0, "clusters": 12, "others": 0.2, "scores": SCORES}
+    graded = {
+        "again": 0,
+        "skipped": 0,
+        "clusters": 12,
+        "queries_each": None,
+        "others": 0.2,
+        "scores": SCORES,
+    }
     recipe = {
         "seed": 3,
         "graded": {key: changed.get(key, value) for key, value in graded.items()},
@@ -213,6 +220,28 @@ def test_the_first_clusters_can_be_read_again(
     of_whole = [*range(3), *range(18, 33)]  # without the first cluster, which is held out
     for row, same in enumerate(of_whole):
         assert training.queries[row].tolist() == whole.queries[same].tolist()
+
+
+@pytest.mark.usefixtures("package")
+def test_of_a_cluster_some_queries_can_be_enough(
+    tmp_path: Path, lists: RankingLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_graded(tmp_path / "graded.jsonl.gz", held_out=2)
+    training, development = prepare(tmp_path, lists, monkeypatch, others=0, queries_each=2)
+    assert len(development.queries) == 2 * 3
+    assert len(training.queries) == 10 * 2
+    pairs = [[training.queries[row + step].tobytes() for step in (0, 1)] for row in range(0, 20, 2)]
+    texts = [
+        [query.text for query in cluster.queries]
+        for cluster in read_clusters(tmp_path / "graded.jsonl.gz", skipped=2)
+    ]
+    tokenizer = load_tokenizer()
+    drawn: set[tuple[int, ...]] = set()
+    for pair, asked in zip(pairs, texts, strict=True):
+        all_of_them = [ids.tobytes() for ids in tokenize(tokenizer, asked, at_most=99)]
+        drawn.add(tuple(all_of_them.index(one) for one in pair))
+    assert {(0, 1), (0, 2), (1, 2)} >= drawn
+    assert len(drawn) > 1
 
 
 @pytest.mark.usefixtures("package")
