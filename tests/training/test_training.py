@@ -405,7 +405,7 @@ def test_a_family_that_is_none_is_refused(
     "path", sorted(Path("training").glob("*.yaml")), ids=lambda path: path.stem
 )
 def test_a_recipe_says_everything_once(path: Path) -> None:
-    if path.stem == "pairs":  # whose lists two runs read beside others
+    if path.stem == "pairs":  # whose lists other runs read beside others
         assert read_list_recipe(path).pairs
     else:
         assert read_model_recipe(path).train.steps > 0
