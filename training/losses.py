@@ -20,6 +20,8 @@ class Targets:
     """Scores, float32, shape (lists, documents)."""
     is_own: Tensor
     """bool, of the same shape: whether the passage is known to answer, or of a document that is."""
+    cross_encoder: Tensor | None = None
+    """Logits of another teacher, which has read the same pairs, of the same shape."""
 
 
 def family_loss(logits: dict[str, Tensor], targets: Targets, settings: TrainSettings) -> Tensor:
@@ -60,6 +62,8 @@ def state_distance(found: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
 
 def _loss(logits: Tensor, targets: Targets, settings: TrainSettings) -> Tensor:
     loss = _divergence(logits, targets.teacher)
+    if targets.cross_encoder is not None:
+        loss = loss + settings.teacher_weight * _divergence(logits, targets.cross_encoder)
     answer = settings.label_weight * _of_answers(logits, targets.is_own)
     return loss + answer + settings.probability_weight * _of_probabilities(logits, targets.is_own)
 

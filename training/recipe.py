@@ -11,6 +11,9 @@ from .graded import PASSAGES
 
 BiEncoderName = Literal["all-MiniLM-L6-v2", "all-mpnet-base-v2"]
 
+TEACHER = "teacher"
+"""The exit of a cross-encoder that teaches, a name that no model has."""
+
 Shares = dict[BiEncoderName, Annotated[float, Meta(gt=0, le=1)]]
 
 
@@ -130,6 +133,8 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     it knew and most of what it learnt (Wortsman et al., Robust Fine-Tuning, 2022)."""
     mix_in_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Of the weights of an earlier run (``--mix-in``), in what comes of that."""
+    teacher_weight: Annotated[float, Meta(ge=0)] = 0.0
+    """Of the divergence from a cross-encoder (``--teacher``) that ranks the same passages."""
 
     def __post_init__(self) -> None:
         """Refuse a longer window that is shorter."""
@@ -180,7 +185,7 @@ class ModelRecipe(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse names that would be written over one another, and a family in another order."""
-        names = [name for encoder in self.encoders for name in encoder.exits]
+        names = [TEACHER, *(name for encoder in self.encoders for name in encoder.exits)]
         if len(names) != len({*names}):
             message = f"two models have one name: {', '.join(names)}"
             raise ValueError(message)

@@ -26,8 +26,8 @@ from .calibration import NoLineError, check_calibration, fit_line
 from .development import rank_quality, score
 from .graded import LEAST_ANSWERING
 from .lists import RankingLists, load_lists
-from .model import CrossEncoder, NoStartError, load_encoder, save_member
-from .recipe import read_model_recipe
+from .model import CrossEncoder, NoStartError, load_encoder, load_model, save_member
+from .recipe import TEACHER, read_model_recipe
 from .trainer import DivergedError, OtherRunError, RecipeError, Trainer
 
 _FIGURES = "development.json"
@@ -42,8 +42,12 @@ def main() -> None:
     """Train, then write each model of the family with its figures on the development slice."""
     arguments = _parser().parse_args()
     recipe = read_model_recipe(arguments.recipe)
-    if bool(arguments.mix_in) != bool(recipe.train.mix_in_share):
-        sys.exit(f"--mix-in and mix_in_share, in {arguments.recipe}, need each other")
+    for folder, option, setting in (
+        (arguments.mix_in, "--mix-in", "mix_in_share"),
+        (arguments.teacher, "--teacher", "teacher_weight"),
+    ):
+        if bool(folder) != bool(getattr(recipe.train, setting)):
+            sys.exit(f"{option} and {setting}, in {arguments.recipe}, need each other")
     torch.manual_seed(recipe.seed)
     development_file = arguments.development or arguments.lists / "development.npz"
     try:
@@ -53,6 +57,7 @@ def main() -> None:
             load_encoder(settings, arguments.start).to(arguments.device)
             for settings in recipe.encoders
         ]
+        teacher = load_model(arguments.teacher, TEACHER) if arguments.teacher else None
         others = [  # before an hour of training, not after it
             ([load_encoder(settings, folder) for settings in recipe.encoders], share)
             for folder, share in (
@@ -68,11 +73,12 @@ def main() -> None:
     files = [
         *(arguments.recipe, arguments.lists / "training.npz", development_file),
         *(arguments.start / name / "model.safetensors" for name in starts),
+        *([arguments.teacher / "model.safetensors"] if arguments.teacher else []),
     ]
     run = fingerprint(files)
     checkpoint = arguments.output / "checkpoint.pt"
     try:
-        trainer = Trainer(encoders, lists, recipe.train, seed=recipe.seed)
+        trainer = Trainer(encoders, lists, recipe.train, seed=recipe.seed, teacher=teacher)
         if checkpoint.exists():
             trainer.load(checkpoint, run=run)
         _train(trainer, development, checkpoint, run)
@@ -224,6 +230,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", type=Path, help="output of the run to go on from (the base)")
     parser.add_argument(
         "--mix-in", type=Path, help="output of an earlier run, of which mix_in_share is taken"
+    )
+    parser.add_argument(
+        "--teacher", type=Path, help="folder of a model to learn from, see teacher_weight"
     )
     parser.add_argument(
         "--development", type=Path, help="lists to measure on (development.npz of --lists)"

@@ -17,7 +17,7 @@ from .lists import RankingLists
 from .losses import Targets, family_loss
 from .model import CrossEncoder
 from .precision import reduced_precision
-from .recipe import TrainSettings
+from .recipe import TEACHER, TrainSettings
 from .texts import send
 
 _Average = Callable[
@@ -58,7 +58,7 @@ class DivergedError(Exception):
 class Trainer:
     """The state of a run: weights, their average, the optimiser, the step.
 
-    It runs where the encoders are.
+    It runs where the encoders are. A teacher has one exit, ``TEACHER``, and stays as it is.
 
     Raises:
         RecipeError: the lists are too few, too short or their queries too long for the settings.
@@ -71,10 +71,12 @@ class Trainer:
         settings: TrainSettings,
         *,
         seed: int,
+        teacher: CrossEncoder | None = None,
     ) -> None:
         _check(lists, settings)
         self.device = next(encoders[0].parameters()).device.type
         self.family = Family(encoders).to(self.device)
+        self._teachers = [teacher.to(self.device)] if teacher else []
         self.step = 0
         self.steps = settings.steps
         self._lists = lists
@@ -94,7 +96,7 @@ class Trainer:
         average = moving_average(settings.averaging**_STEPS_TO_AVERAGE)
         self.average = AveragedModel(self.family, multi_avg_fn=average)
         if self.device == "cuda":  # behind the copy, which only measures and needs not be fast
-            for encoder in encoders:
+            for encoder in (*encoders, *self._teachers):
                 encoder.compile_layers()
 
     def advance(self) -> Tensor:
@@ -113,8 +115,9 @@ class Trainer:
         )
         documents = np.take_along_axis(self._lists.documents[rows], columns, 1)
         teacher = np.take_along_axis(self._lists.teacher[rows], columns, 1)
-        targets = Targets(send(teacher, self.device), send(columns < self._lists.own, self.device))
         logits, distance = self._read(rows, documents)
+        is_own = send(columns < self._lists.own, self.device)
+        targets = Targets(send(teacher, self.device), is_own, logits.pop(TEACHER, None))
         loss = family_loss(logits, targets, self._settings)
         loss = loss + self._settings.state_weight * distance
         self._optimizer.zero_grad()
@@ -180,7 +183,10 @@ class Trainer:
     def _read(
         self, rows: NDArray[np.int64], documents: NDArray[np.int32]
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Give logits, each of the shape of ``documents``, and the distance of a token's states."""
+        """Give logits, each of the shape of ``documents``, and the distance of a token's states.
+
+        A cross-encoder's that teaches are among the logits.
+        """
         parts: list[dict[str, Tensor]] = []
         places: list[NDArray[np.int64]] = []
         distances: list[Tensor] = []
@@ -190,7 +196,11 @@ class Trainer:
             with reduced_precision(self.device):
                 readings = [encoder(batch.ids, batch.types) for encoder in self.family.encoders]
                 distances.append(self.family.distance(readings, mask))
-            parts.append({name: one for part in readings for name, one in part.logits.items()})
+                with torch.no_grad():
+                    taught = [encoder(batch.ids, batch.types) for encoder in self._teachers]
+            parts.append(
+                {name: one for part in readings + taught for name, one in part.logits.items()}
+            )
             places.append(batch.places)
             tokens.append(mask.sum())
         back = send(np.argsort(np.concatenate(places)), self.device)

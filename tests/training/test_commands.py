@@ -164,6 +164,28 @@ def test_a_share_of_the_start_stays(
         call(train.main, monkeypatch, *words)
 
 
+def test_a_model_learns_from_another(
+    lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml", learning_rate=2e-3, steps=40)
+    given = ("--recipe", recipe, "--lists", lists)
+    call(train.main, monkeypatch, *given, "--output", tmp_path / "first")
+    words = (*given, "--output", tmp_path / "second")
+    teacher = tmp_path / "first" / "it"
+    with pytest.raises(SystemExit, match=r"--teacher and teacher_weight, in .*, need each other"):
+        call(train.main, monkeypatch, *words, "--teacher", teacher)
+    write_recipe(recipe, learning_rate=2e-3, steps=40, teacher_weight=3.0)
+    with pytest.raises(SystemExit, match="second/it holds no model"):
+        call(train.main, monkeypatch, *words, "--teacher", tmp_path / "second" / "it")
+    assert not (tmp_path / "second").exists()  # nothing was trained
+    call(train.main, monkeypatch, *words, "--teacher", teacher)
+    (teacher / "model.safetensors").write_bytes(
+        (tmp_path / "second" / "it" / "model.safetensors").read_bytes()
+    )
+    with pytest.raises(SystemExit, match=r"checkpoint\.pt is of a run with other settings"):
+        call(train.main, monkeypatch, *words, "--teacher", teacher)
+
+
 def test_another_round_learns_what_was_wrong(
     lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

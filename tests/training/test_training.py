@@ -24,7 +24,7 @@ from training.model import (
     load_model,
     save_member,
 )
-from training.recipe import EncoderSettings, read_list_recipe, read_model_recipe
+from training.recipe import TEACHER, EncoderSettings, read_list_recipe, read_model_recipe
 from training.train import fingerprint
 from training.trainer import DivergedError, OtherRunError, RecipeError, Trainer
 from transformers import BertModel
@@ -44,12 +44,14 @@ SMALL: dict[str, float] = {
 }
 
 
-def make_trainer(base: BertModel, lists: RankingLists, **changed: float) -> Trainer:
+def make_trainer(
+    base: BertModel, lists: RankingLists, teacher: CrossEncoder | None = None, /, **changed: float
+) -> Trainer:
     settings = struct_replace(SETTINGS, **(SMALL | changed))
     torch.manual_seed(1)
     shallow = EncoderSettings(layers=2, units=20, exits={"tiny": 2})
     encoders = [CrossEncoder(deepcopy(base), encoder) for encoder in (shallow, FAMILY)]
-    return Trainer(encoders, lists, settings, seed=3)
+    return Trainer(encoders, lists, settings, seed=3, teacher=teacher)
 
 
 def test_divergence_from_the_teacher_leaves_scale_and_shift_aside() -> None:
@@ -250,6 +252,25 @@ def test_shallow_models_follow_the_deepest_which_does_not_follow_them() -> None:
     assert shallow.grad.abs().max() > 0.1
 
 
+def test_a_cross_encoder_teaches_and_stays_as_it_is(base: BertModel, lists: RankingLists) -> None:
+    settings = EncoderSettings(layers=3, exits={TEACHER: 3})
+    teacher = CrossEncoder(deepcopy(base), settings)
+    torch.nn.init.normal_(teacher.get_parameter(f"heads.{TEACHER}.classifier.weight"), std=0.5)
+    before = deepcopy(teacher.state_dict())
+    wanted = score(teacher, lists, device="cpu")[TEACHER]
+
+    def distance(**changed: float) -> float:
+        trainer = make_trainer(base, lists, teacher, learning_rate=1e-3, **changed)
+        for _ in range(16):
+            trainer.advance()
+        *_, deepest = trainer.family.encoders
+        return divergence(score(deepest, lists, device="cpu")["large"], wanted)
+
+    assert distance(teacher_weight=20.0) < 0.8 * distance(teacher_weight=0.0)
+    for name, weight in teacher.state_dict().items():
+        torch.testing.assert_close(weight, before[name], atol=0, rtol=0)
+
+
 def test_states_of_shallow_models_are_drawn_to_those_of_the_deepest(
     base: BertModel, lists: RankingLists
 ) -> None:
@@ -380,6 +401,7 @@ def test_a_recipe_that_draws_no_own_passage_is_refused(
         ("{ranklet-mini: 4}", "{ranklet-mini: 5}", "the last after all 4"),
         ("{ranklet-mini: 4}", "{other: 4, ranklet-mini: 4}", "rising numbers of layers"),
         ("{ranklet-mini: 4}", "{ranklet-nano: 4}", "two models have one name"),
+        ("{ranklet-mini: 4}", "{teacher: 4}", "two models have one name"),
         ("layers: 2", "layers: 8", "the last after all 8"),
         ("long_window: 320", "long_window: 100", "at least window, 128, not 100"),
         ("averaging: 0.999", "averaging: 1.0", "averaging"),
