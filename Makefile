@@ -21,7 +21,7 @@ DEVELOPMENT := $(VENV)/.development
 TRAINING := $(VENV)/.training
 LISTS := build/training/lists
 LISTS_OF_PAIRS := first second fifth pairs
-LISTS_OF_GRADED := sixth seventh eighth ninth tenth eleventh twelfth fourteenth seventeenth
+LISTS_OF_GRADED := sixth seventh eighth ninth tenth eleventh twelfth fourteenth seventeenth eighteenth
 RESULTS := build/benchmarks
 
 .DEFAULT_GOAL := help
@@ -76,6 +76,7 @@ train: train-data $(TRAINING) $(addprefix $(LISTS)/,$(addsuffix /training.npz,$(
 	$(call train,twelfth,twelfth,--start build/training/eleventh --mix-in build/training/third --development $(LISTS)/twelfth/development.npz)
 	$(call train,fourteenth,fourteenth,--start build/training/twelfth --mix-in build/training/third --development $(LISTS)/fourteenth/development.npz)
 	$(call train,seventeenth,seventeenth,--start build/training/fourteenth --development $(LISTS)/seventeenth/development.npz)
+	$(call train,nineteenth,eighteenth,--start build/training/ninth --teacher build/training/seventeenth/ranklet-mini --development $(LISTS)/eighteenth/development.npz)
 
 # Anew where an update brought other weights, or another window for them. A checkout may leave the weights out,
 # see models/README.md.
@@ -94,8 +95,9 @@ $(LISTS)/%/training.npz: training/%.yaml | $(TRAINING)
 
 # Lists that nobody graded, which the graded ones run with.
 OTHERS := fifth
-$(LISTS)/seventeenth/training.npz: OTHERS := pairs
-$(LISTS)/seventeenth/training.npz: $(LISTS)/pairs/training.npz
+LISTS_WITH_PAIRS := $(LISTS)/seventeenth/training.npz $(LISTS)/eighteenth/training.npz
+$(LISTS_WITH_PAIRS): OTHERS := pairs
+$(LISTS_WITH_PAIRS): $(LISTS)/pairs/training.npz
 $(LISTS_OF_GRADED:%=$(LISTS)/%/training.npz): $(LISTS)/%/training.npz: training/%.yaml training/graded.jsonl.gz $(LISTS)/fifth/training.npz | $(TRAINING)
 	$(BIN)/python -m training.prepare_graded --lists $(LISTS)/$(OTHERS) --recipe $< --output $(@D)
 
