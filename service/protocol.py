@@ -55,6 +55,12 @@ class Protocol(HttpToolsProtocol):
     _head_bytes = 0
     """Received since there was last a beginning or an end of a head, or a part of a body."""
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request came whose answer is not yet written."""
+        cycle = self.cycle  # None before the first request, whatever uvicorn's types say
+        return bool(cycle) and not cycle.response_complete
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin with a parser that ignores offers to upgrade."""
         super().connection_made(transport)

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from litestar import Litestar
@@ -107,13 +108,17 @@ class _Server(uvicorn.Server):
         if not self.should_exit:
             # Not here: what writes to the log may be what the signal interrupted.
             loop = asyncio.get_running_loop()
-            tasks = self.server_state.tasks
             name = signal.Signals(sig).name
-            loop.call_soon_threadsafe(lambda: announce_stop(name, len(tasks)))
+            loop.call_soon_threadsafe(lambda: announce_stop(name, self._count_in_flight()))
         else:
             # The loop ends as it is. What it cancels would tell that as an error, with tracebacks.
             logging.getLogger("uvicorn.error").disabled = True
         super().handle_exit(sig, frame)
+
+    def _count_in_flight(self) -> int:
+        """Count requests without their whole answer; tasks outlive the answer for a moment."""
+        connections = cast("set[Protocol]", self.server_state.connections)
+        return sum(connection.is_answering for connection in connections)
 
 
 def _exit(_number: int, _frame: FrameType | None) -> None:

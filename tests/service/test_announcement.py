@@ -64,6 +64,38 @@ def test_a_log_of_json_tells_start_and_stop(tiny_bundle: Path, tmp_path: Path) -
     assert output.read_text() == ""
 
 
+STOPS_BEHIND_ITS_ANSWER = """
+import logging, os, signal, socket
+from litestar import Litestar, get
+from ranklet.service.server import Server
+
+@get("/", after_response=lambda _: os.kill(os.getpid(), signal.SIGTERM), sync_to_thread=False)
+def answer() -> str:
+    return "answered"
+
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    print(listener.getsockname()[1], flush=True)
+    Server(Litestar([answer]), log_level="info").run(listener)
+"""
+"""The signal comes when the answer is on its way and its task has not ended."""
+
+
+def test_an_answered_request_is_not_in_flight() -> None:
+    command = [sys.executable, "-c", STOPS_BEHIND_ITS_ANSWER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = f"http://127.0.0.1:{int(process.stdout.readline())}/"
+            assert httpx.get(url).text == "answered"
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert "SIGTERM: stopping, 0 requests in flight" in errors
+    assert process.returncode == 0
+
+
 @pytest.mark.skipif(
     not Path("/dev/full").exists(), reason="a disk that is full is Linux' /dev/full"
 )
@@ -128,7 +160,7 @@ def test_a_second_ctrl_c_ends_it_without_a_traceback(
     while "ranklet_queued_pairs 0.0" in client.get("/metrics").text:
         assert time.monotonic() < deadline
     process.send_signal(signal.SIGINT)
-    wait_for("SIGINT: stopping, ", log)
+    wait_for("SIGINT: stopping, 1 requests in flight", log)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     asking.join()
