@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from .batches import SPECIAL_TOKENS, PairBatcher
 from .drawing import draw_columns
 from .family import Family
+from .graded import LEAST_ANSWERING
 from .lists import RankingLists
 from .losses import Targets, family_loss
 from .model import CrossEncoder
@@ -116,7 +117,8 @@ class Trainer:
         documents = np.take_along_axis(self._lists.documents[rows], columns, 1)
         teacher = np.take_along_axis(self._lists.teacher[rows], columns, 1)
         logits, distance = self._read(rows, documents)
-        is_own = send(columns < self._lists.own, self.device)
+        grades = np.take_along_axis(self._lists.grades[rows], columns, 1)
+        is_own = send(grades >= LEAST_ANSWERING, self.device)
         targets = Targets(send(teacher, self.device), is_own, logits.pop(TEACHER, None))
         loss = family_loss(logits, targets, self._settings)
         loss = loss + self._settings.state_weight * distance

@@ -173,6 +173,17 @@ def test_batches_hold_each_pair_once_and_cut_documents(lists: RankingLists) -> N
     assert sorted(seen) == list(range(18))
 
 
+def test_a_passage_answers_by_its_grade_wherever_it_stands(
+    base: BertModel, lists: RankingLists
+) -> None:
+    graded = replace(lists, grades=np.full_like(lists.grades, 2))
+    asked = {"probability_weight": 0.0, "label_weight": 5.0}
+    with_labels = make_trainer(base, graded, **asked).advance()
+    without = make_trainer(base, graded, **asked | {"label_weight": 0.0}).advance()
+    torch.testing.assert_close(with_labels, without)  # what answers cannot be told from the rest
+    assert make_trainer(base, lists, **asked).advance() > with_labels + 1
+
+
 def test_a_draw_takes_the_best_own_passage_another_and_others() -> None:
     documents = np.arange(8000, dtype=np.int32).reshape(1000, 8)
     documents[500:, 1:3] = -1
