@@ -4,7 +4,9 @@ A cluster is eight passages and what was asked of them. In most, these are about
 and a large language model wrote the queries; `source` says which set the passages are out of, or
 that they were written as well. In the later ones a query, which people asked or the language model
 wrote, stands beside the best candidates that models and BM25 found, or beside sentences of the
-answering paragraph and of others. The language model gave all grades.
+answering paragraph and of others. The last ones it wrote as pages of results, where several
+passages answer, wholly or in part, and those that do not share as many words with the query. The
+language model gave all grades.
 """
 
 import gzip
@@ -25,6 +27,9 @@ PASSAGES = 8
 LEAST_ANSWERING = 2
 """From this grade on, a passage answers: 3 directly and fully, 2 in part."""
 
+RESULTS = "results"
+"""The source of clusters that were written as what a search engine finds for their queries."""
+
 Grade = Annotated[int, Meta(ge=0, le=3)]
 """1 is on the topic and helps a little, 0 does not answer, whatever words it shares."""
 
@@ -40,7 +45,7 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Passages about nearly the same, and what was asked of them."""
 
     source: str
-    """The set that the passages or the question are out of, or "written"."""
+    """The set that the passages or the question are out of, "written", or ``RESULTS``."""
     is_held_out: bool
     """Whether no run trains on it: one in twelve, and the questions that are held out in a set."""
     passages: list[str]

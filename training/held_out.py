@@ -1,7 +1,8 @@
-"""Compare models on the graded queries that no run trains on: those that people asked, and others.
+"""Compare models on the graded queries that no run trains on, kind by kind.
 
 ``python -m training.held_out MODEL ...``: a model that learnt from queries that a language model
-wrote is better and better at such queries, and not at those of people. With ``--data`` it tells,
+wrote is better and better at such queries, and not at those of people; and one that finds the only
+answer may not tell the better of several, which pages of results ask for. With ``--data`` it tells,
 too, what a model that learnt from graded queries alone has forgotten of the sets.
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 from .base import load_tokenizer
 from .bi_encoders import BiEncoders
 from .development import rank_quality, score
-from .graded import CLUSTERS, Cluster, read_clusters
+from .graded import CLUSTERS, RESULTS, Cluster, read_clusters
 from .list_maker import NONE
 from .lists import RankingLists, grade_own
 from .model import load_model
@@ -50,8 +51,8 @@ def main() -> None:
     except (OSError, EOFError, ValueError) as error:
         raise SystemExit(str(error)) from None
     kinds = {
-        "asked": held_out_lists([one for one in clusters if one.is_asked]),
-        "written": held_out_lists([one for one in clusters if not one.is_asked]),
+        kind: held_out_lists([one for one in clusters if _kind(one) == kind])
+        for kind in ("asked", "written", "results")
     }
     slices = {
         kind: lists.rows(slice(None, None, arguments.every if kind == "written" else 1))
@@ -66,6 +67,12 @@ def main() -> None:
             scores = score(model, lists, device=arguments.device)["it"]
             row[kind] = {"queries": len(lists.queries), **rank_quality(scores, lists)}
         print(json.dumps(row), flush=True)
+
+
+def _kind(cluster: Cluster) -> str:
+    if cluster.source == RESULTS:
+        return RESULTS
+    return "asked" if cluster.is_asked else "written"
 
 
 def held_out_lists(clusters: Sequence[Cluster]) -> RankingLists:

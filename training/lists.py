@@ -25,6 +25,14 @@ class RankingLists:
     own: int
     """How many of a list's first passages are of the document that answers, or are graded to
     answer, or are missing."""
+    is_taught: NDArray[np.bool_] | None = None
+    """Whether a cross-encoder that teaches has a say in a list, shape (queries,); None: in all."""
+
+    @property
+    def taught(self) -> NDArray[np.bool_]:
+        """``is_taught``, of every list."""
+        everywhere = np.ones(len(self.queries), dtype=np.bool_)
+        return everywhere if self.is_taught is None else self.is_taught
 
     @classmethod
     def none(cls, *, own: int) -> "RankingLists":
@@ -41,6 +49,7 @@ class RankingLists:
             documents=self.documents[places],
             teacher=self.teacher[places],
             grades=self.grades[places],
+            is_taught=None if self.is_taught is None else self.is_taught[places],
         )
 
     def columns(self, places: NDArray[np.integer]) -> "RankingLists":
@@ -68,6 +77,7 @@ class RankingLists:
             teacher=self.teacher,
             grades=self.grades,
             own=self.own,
+            is_taught=self.taught,
         )
         new.replace(path)
 
@@ -83,6 +93,7 @@ def load_lists(path: Path) -> RankingLists:
             teacher=arrays["teacher"],
             grades=arrays["grades"] if "grades" in arrays else grade_own(documents, own),
             own=own,
+            is_taught=arrays.get("is_taught"),
         )
 
 

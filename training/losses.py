@@ -22,6 +22,8 @@ class Targets:
     """bool, of the same shape: whether the passage is known to answer, or of a document that is."""
     cross_encoder: Tensor | None = None
     """Logits of another teacher, which has read the same pairs, of the same shape."""
+    is_taught: Tensor | None = None
+    """bool, shape (lists,): in which of them that teacher has a say; in all if None."""
 
 
 def family_loss(logits: dict[str, Tensor], targets: Targets, settings: TrainSettings) -> Tensor:
@@ -63,7 +65,8 @@ def state_distance(found: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
 def _loss(logits: Tensor, targets: Targets, settings: TrainSettings) -> Tensor:
     loss = _divergence(logits, targets.teacher)
     if targets.cross_encoder is not None:
-        loss = loss + settings.teacher_weight * _divergence(logits, targets.cross_encoder)
+        taught = _divergence(logits, targets.cross_encoder, targets.is_taught)
+        loss = loss + settings.teacher_weight * taught
     answer = settings.label_weight * _of_answers(logits, targets.is_own)
     return loss + answer + settings.probability_weight * _of_probabilities(logits, targets.is_own)
 
@@ -91,8 +94,11 @@ def _mean(values: Tensor, counted: Tensor) -> Tensor:
     return (values * counted).sum() / counted.sum().clamp(min=1)
 
 
-def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the softmax over each list, in the mean over the lists."""
-    return functional.kl_div(
-        logits.log_softmax(1), wanted.log_softmax(1), log_target=True, reduction="batchmean"
-    )
+def _divergence(logits: Tensor, wanted: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Kullback-Leibler divergence of the softmax over each list, in the mean over all lists.
+
+    Of lists that are not ``counted`` it is 0.
+    """
+    given = logits.log_softmax(1), wanted.log_softmax(1)
+    each = functional.kl_div(*given, log_target=True, reduction="none").sum(1)
+    return (each if counted is None else each * counted).mean()

@@ -74,7 +74,8 @@ def main() -> None:
     kept = np.flatnonzero(~queries.is_held_out)
     count = min(len(others.queries), round(recipe.graded.others * len(kept)))
     chosen = random.permutation(len(others.queries))[:count]
-    join(graded.rows(kept), others.rows(chosen)).save(arguments.output / "training.npz")
+    new = replace(graded, is_taught=np.full(len(queries.texts), recipe.graded.is_taught))
+    join(new.rows(kept), others.rows(chosen)).save(arguments.output / "training.npz")
     print(f"{len(kept)} graded lists and {count} others; {len(held_out)} held out")
 
 
@@ -205,6 +206,7 @@ def join(first: RankingLists, second: RankingLists) -> RankingLists:
         np.concatenate([one.teacher for one in lists]),
         np.concatenate([one.grades for one in lists]),
         first.own,
+        np.concatenate([one.taught for one in lists]),
     )
 
 

@@ -72,6 +72,8 @@ class GradedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of these, the first, from which this run learns once more."""
     queries_each: Annotated[int, Meta(ge=1)] | None = None
     """The most queries of a cluster to train on, drawn at random; without a number, all."""
+    is_taught: bool = True
+    """Whether a cross-encoder that teaches (``--teacher``) has a say in these, too."""
 
     def __post_init__(self) -> None:
         """Refuse clusters that would be read twice in one run."""

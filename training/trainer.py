@@ -119,7 +119,12 @@ class Trainer:
         logits, distance = self._read(rows, documents)
         grades = np.take_along_axis(self._lists.grades[rows], columns, 1)
         is_own = send(grades >= LEAST_ANSWERING, self.device)
-        targets = Targets(send(teacher, self.device), is_own, logits.pop(TEACHER, None))
+        targets = Targets(
+            send(teacher, self.device),
+            is_own,
+            logits.pop(TEACHER, None),
+            send(self._lists.taught[rows], self.device),
+        )
         loss = family_loss(logits, targets, self._settings)
         loss = loss + self._settings.state_weight * distance
         self._optimizer.zero_grad()

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,7 @@ RUNS = (
     *("sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"),
     *("thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth"),
     *("eighteenth", "nineteenth", "twentieth", "twenty-first"),
+    *("twenty-second", "twenty-third"),
 )
 RECIPES = [Path(f"training/{run}.yaml") for run in RUNS]
 WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
@@ -162,6 +164,7 @@ def prepare(
         "queries_each": None,
         "others": 0.2,
         "scores": SCORES,
+        "is_taught": True,
     }
     recipe = {
         "seed": 3,
@@ -221,6 +224,20 @@ def test_the_first_clusters_can_be_read_again(
     of_whole = [*range(3), *range(18, 33)]  # without the first cluster, which is held out
     for row, same in enumerate(of_whole):
         assert training.queries[row].tolist() == whole.queries[same].tolist()
+
+
+@pytest.mark.usefixtures("package")
+def test_a_cross_encoder_may_have_no_say_in_graded_lists(
+    tmp_path: Path, lists: RankingLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_graded(tmp_path / "graded.jsonl.gz")
+    taught, _ = prepare(tmp_path, lists, monkeypatch)
+    assert taught.taught.all()
+    others = replace(lists, is_taught=np.zeros(12, dtype=np.bool_))
+    training, _ = prepare(tmp_path, others, monkeypatch)
+    assert training.taught.tolist() == [True] * 33 + [False] * 7  # as a run before had it
+    training, _ = prepare(tmp_path, lists, monkeypatch, is_taught=False)
+    assert training.taught.tolist() == [False] * 33 + [True] * 7
 
 
 @pytest.mark.usefixtures("package")
@@ -305,10 +322,10 @@ def test_held_out_queries_are_measured_by_who_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "graded.jsonl.gz"
-    write_graded(path, held_out=3)
+    write_graded(path, held_out=4)
     lines = gzip.decompress(path.read_bytes()).splitlines()
-    asked = json.loads(lines[1]) | {"is_asked": True}
-    lines[1] = json.dumps(asked).encode()
+    for place, change in ((1, {"is_asked": True}), (2, {"source": "results"})):
+        lines[place] = json.dumps(json.loads(lines[place]) | change).encode()
     path.write_bytes(gzip.compress(b"\n".join(lines)))
     settings = EncoderSettings(layers=1, exits={"it": 1})
     save_member(CrossEncoder(load_base(), settings).member("it"), tmp_path / "model")
@@ -324,6 +341,7 @@ def test_held_out_queries_are_measured_by_who_asked(
     with pytest.raises(SystemExit, match=r"none holds no SET\.jsonl\.gz"):
         held_out.main()
     assert row["asked"]["queries"] == 3
+    assert row["results"]["queries"] == 3
     assert row["written"]["queries"] == 2  # the first and the fifth of six
     chosen = held_out.held_out_lists([one for one in read_clusters(path) if one.is_asked])
     np.testing.assert_array_equal(chosen.grades, GRADES)
