@@ -21,7 +21,7 @@ DEVELOPMENT := $(VENV)/.development
 TRAINING := $(VENV)/.training
 LISTS := build/training/lists
 LISTS_OF_PAIRS := first second fifth pairs
-LISTS_OF_GRADED := sixth seventh eighth ninth tenth eleventh twelfth fourteenth seventeenth eighteenth
+LISTS_OF_GRADED := sixth seventh eighth ninth tenth eleventh twelfth fourteenth seventeenth eighteenth twenty-second twenty-third
 RESULTS := build/benchmarks
 
 .DEFAULT_GOAL := help
@@ -76,6 +76,8 @@ train: train-data $(TRAINING) $(addprefix $(LISTS)/,$(addsuffix /training.npz,$(
 	$(call train,twelfth,twelfth,--start build/training/eleventh --mix-in build/training/third --development $(LISTS)/twelfth/development.npz)
 	$(call train,fourteenth,fourteenth,--start build/training/twelfth --mix-in build/training/third --development $(LISTS)/fourteenth/development.npz)
 	$(call train,seventeenth,seventeenth,--start build/training/fourteenth --development $(LISTS)/seventeenth/development.npz)
+	$(call train,twenty-second,twenty-second,--start build/training/seventeenth --teacher build/training/seventeenth/ranklet-mini --development $(LISTS)/twenty-second/development.npz)
+	$(call train,twenty-third,twenty-third,--start build/training/twenty-second --teacher build/training/seventeenth/ranklet-mini --development $(LISTS)/twenty-third/development.npz)
 	$(call train,nineteenth,eighteenth,--start build/training/ninth --teacher build/training/seventeenth/ranklet-mini --development $(LISTS)/eighteenth/development.npz)
 
 # Anew where an update brought other weights, or another window for them. A checkout may leave the weights out,
@@ -93,11 +95,15 @@ train-data:
 $(LISTS)/%/training.npz: training/%.yaml | $(TRAINING)
 	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --recipe $< --output $(@D)
 
-# Lists that nobody graded, which the graded ones run with.
+# Lists that the graded ones run with; only the last two runs have graded ones among these.
 OTHERS := fifth
 LISTS_WITH_PAIRS := $(LISTS)/seventeenth/training.npz $(LISTS)/eighteenth/training.npz
 $(LISTS_WITH_PAIRS): OTHERS := pairs
 $(LISTS_WITH_PAIRS): $(LISTS)/pairs/training.npz
+$(LISTS)/twenty-second/training.npz: OTHERS := eighteenth
+$(LISTS)/twenty-second/training.npz: $(LISTS)/eighteenth/training.npz
+$(LISTS)/twenty-third/training.npz: OTHERS := twenty-second
+$(LISTS)/twenty-third/training.npz: $(LISTS)/twenty-second/training.npz
 $(LISTS_OF_GRADED:%=$(LISTS)/%/training.npz): $(LISTS)/%/training.npz: training/%.yaml training/graded.jsonl.gz $(LISTS)/fifth/training.npz | $(TRAINING)
 	$(BIN)/python -m training.prepare_graded --lists $(LISTS)/$(OTHERS) --recipe $< --output $(@D)
 

@@ -23,11 +23,9 @@ EXAMPLES = [
 KNOWN_FAILURES = frozenset(
     {
         "Organic skincare products for sensitive skin",
-        "substitute for buttermilk in pancakes",
         "git undo last commit without losing changes",
         "remove duplicates from a list in python but keep the order",
         "do I need a visa for a short layover in tokyo",
-        "I was charged twice for my subscription this month",
     }
 )
 """Queries that the shipped model gets wrong; its card lists them."""
