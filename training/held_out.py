@@ -19,8 +19,7 @@ from .base import load_tokenizer
 from .bi_encoders import BiEncoders
 from .development import rank_quality, score
 from .graded import CLUSTERS, RESULTS, Cluster, read_clusters
-from .list_maker import NONE
-from .lists import RankingLists, grade_own
+from .lists import NONE, RankingLists, grade_own
 from .model import load_model
 from .pairs import Row, is_held_out, read_set
 from .passages import cut_passages

@@ -9,13 +9,11 @@ from torch import Tensor
 
 from .candidates import Candidates
 from .corpus import Queries
+from .lists import NONE
 from .recipe import ListSettings
 
 _OWN_AT_MOST = 24
 """Passages of an answering document that are looked at."""
-
-NONE = -1
-"""In the place of a passage that a list lacks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Lists to rank: a query, passages, the teacher's scores, and which of the passages may answer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .texts import Texts
+
+NONE = -1
+"""Stands in a list where there is no passage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,7 @@ class RankingLists:
     queries: Texts
     passages: Texts
     documents: NDArray[np.int32]
-    """Places of passages, shape (queries, passages in a list); -1 where there is none."""
+    """Places of passages, shape (queries, passages in a list); ``NONE`` where there is none."""
     teacher: NDArray[np.float32]
     """Scores of the teacher, of the same shape."""
     grades: NDArray[np.int8]
@@ -51,6 +55,12 @@ class RankingLists:
             grades=self.grades[places],
             is_taught=None if self.is_taught is None else self.is_taught[places],
         )
+
+    def behind(self, passages: Texts) -> "RankingLists":
+        """Put other passages before those of the lists, which stay what they are."""
+        texts = [one[place] for one in (passages, self.passages) for place in range(len(one))]
+        moved = np.where(self.documents == NONE, NONE, self.documents + len(passages))
+        return replace(self, passages=Texts.of(texts), documents=moved.astype(np.int32))
 
     def columns(self, places: NDArray[np.integer]) -> "RankingLists":
         """Keep some passages of each list; ``places`` of shape (lists, passages kept)."""
@@ -95,6 +105,47 @@ def load_lists(path: Path) -> RankingLists:
             own=own,
             is_taught=arrays.get("is_taught"),
         )
+
+
+def load_all(paths: Sequence[Path]) -> RankingLists:
+    """Read the lists of several files, those of the last in front.
+
+    Raises:
+        ValueError: the files do not have the same ``own``.
+    """
+    lists, *others = map(load_lists, paths)
+    for more, path in zip(others, paths[1:], strict=True):
+        if more.own != lists.own:
+            message = f"the lists in {path} have `own` {more.own}, those in {paths[0]} {lists.own}"
+            raise ValueError(message)
+        lists = join(more.behind(lists.passages), lists)
+    return lists
+
+
+def join(first: RankingLists, second: RankingLists) -> RankingLists:
+    """Put lists behind others, whose passages begin with theirs; short ones end in ``NONE``."""
+    width = max(first.documents.shape[1], second.documents.shape[1])
+    lists = [_widen(one, width) for one in (first, second)]
+    texts = [one.queries[place] for one in lists for place in range(len(one.queries))]
+    return RankingLists(
+        Texts.of(texts),
+        first.passages,
+        np.concatenate([one.documents for one in lists]),
+        np.concatenate([one.teacher for one in lists]),
+        np.concatenate([one.grades for one in lists]),
+        first.own,
+        np.concatenate([one.taught for one in lists]),
+    )
+
+
+def _widen(lists: RankingLists, width: int) -> RankingLists:
+    pad = ((0, 0), (0, width - lists.documents.shape[1]))
+    return replace(
+        lists,
+        documents=np.pad(lists.documents, pad, constant_values=NONE),
+        teacher=np.pad(lists.teacher, pad),
+        grades=np.pad(lists.grades, pad),
+    )
 
 
 def grade_own(documents: NDArray[np.int32], own: int) -> NDArray[np.int8]:

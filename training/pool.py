@@ -24,8 +24,7 @@ from .candidates import CandidateFinder
 from .corpus import PASSAGE_TOKENS, QUERY_TOKENS
 from .development import score
 from .graded import PASSAGES
-from .list_maker import NONE
-from .lists import RankingLists
+from .lists import NONE, RankingLists
 from .model import load_model
 from .pairs import Row, is_held_out, read_set
 from .passages import Passages, cut_passages

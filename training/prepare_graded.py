@@ -21,8 +21,7 @@ from .bi_encoders import BiEncoders
 from .candidates import CandidateFinder, Candidates
 from .corpus import PASSAGE_TOKENS, QUERY_TOKENS
 from .graded import CLUSTERS, LEAST_ANSWERING, Cluster, read_clusters
-from .list_maker import NONE
-from .lists import RankingLists, load_lists
+from .lists import NONE, RankingLists, join, load_lists
 from .prepare import embed, shown
 from .recipe import GradedRecipe, read_graded_recipe
 from .texts import Texts
@@ -192,32 +191,6 @@ class GradedListMaker:
             chosen = np.concatenate([chosen, drawn])[:size]
         behind = settings.own + np.arange(len(chosen) - answers)
         return np.concatenate([np.arange(answers), behind]), chosen
-
-
-def join(first: RankingLists, second: RankingLists) -> RankingLists:
-    """Put lists behind others, whose passages begin with theirs; short ones end in ``NONE``."""
-    width = max(first.documents.shape[1], second.documents.shape[1])
-    lists = [_widen(one, width) for one in (first, second)]
-    texts = [one.queries[place] for one in lists for place in range(len(one.queries))]
-    return RankingLists(
-        Texts.of(texts),
-        first.passages,
-        np.concatenate([one.documents for one in lists]),
-        np.concatenate([one.teacher for one in lists]),
-        np.concatenate([one.grades for one in lists]),
-        first.own,
-        np.concatenate([one.taught for one in lists]),
-    )
-
-
-def _widen(lists: RankingLists, width: int) -> RankingLists:
-    pad = ((0, 0), (0, width - lists.documents.shape[1]))
-    return replace(
-        lists,
-        documents=np.pad(lists.documents, pad, constant_values=NONE),
-        teacher=np.pad(lists.teacher, pad),
-        grades=np.pad(lists.grades, pad),
-    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ from .base import copy_tokenizer
 from .calibration import NoLineError, check_calibration, fit_line
 from .development import rank_quality, score
 from .graded import LEAST_ANSWERING
-from .lists import RankingLists, load_lists
+from .lists import RankingLists, load_all, load_lists
 from .model import CrossEncoder, NoStartError, load_encoder, load_model, save_member
 from .recipe import TEACHER, read_model_recipe
 from .trainer import DivergedError, OtherRunError, RecipeError, Trainer
@@ -49,10 +49,10 @@ def main() -> None:
         if bool(folder) != bool(getattr(recipe.train, setting)):
             sys.exit(f"{option} and {setting}, in {arguments.recipe}, need each other")
     torch.manual_seed(recipe.seed)
-    development_file = arguments.development or arguments.lists / "development.npz"
+    development_files = arguments.development or [arguments.lists / "development.npz"]
     try:
         lists = load_lists(arguments.lists / "training.npz")
-        development = load_lists(development_file)
+        development = load_all(development_files)
         encoders = [
             load_encoder(settings, arguments.start).to(arguments.device)
             for settings in recipe.encoders
@@ -71,7 +71,7 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     starts = dict.fromkeys(settings.start for settings in recipe.encoders if settings.start)
     files = [
-        *(arguments.recipe, arguments.lists / "training.npz", development_file),
+        *(arguments.recipe, arguments.lists / "training.npz", *development_files),
         *(arguments.start / name / "model.safetensors" for name in starts),
         *([arguments.teacher / "model.safetensors"] if arguments.teacher else []),
     ]
@@ -235,7 +235,11 @@ def _parser() -> argparse.ArgumentParser:
         "--teacher", type=Path, help="folder of a model to learn from, see teacher_weight"
     )
     parser.add_argument(
-        "--development", type=Path, help="lists to measure on (development.npz of --lists)"
+        "--development",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="lists to measure and calibrate on (development.npz of --lists)",
     )
     parser.add_argument("--recipe", type=Path, required=True, help="settings of the run")
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -3,6 +3,7 @@
 import gzip
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from training import mine, prepare, train
 from training.calibration import Line, fit_line
 from training.development import score
-from training.lists import load_lists
+from training.lists import load_all, load_lists
 from training.model import load_model
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("package")]
@@ -111,6 +112,37 @@ def test_what_is_written_is_calibrated_and_begins_the_next_run(
     call(train.main, monkeypatch, *words)
     again = score(load_model(second / "it", "it"), development, device="cpu")["it"]
     np.testing.assert_allclose(again, logits, atol=0.05)
+
+
+def test_a_model_is_measured_on_the_lists_of_several_files(
+    lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load_lists(lists / "development.npz")
+    parts = [tmp_path / "some.npz", tmp_path / "others.npz"]
+    for part, places in zip(parts, (slice(4, None), slice(4)), strict=True):
+        whole.rows(places).save(part)
+    joined = load_all(parts)  # those of the last file in front, so that all is as it was
+    texts = [
+        [[lists.passages[place].tolist() for place in row] for row in lists.documents.tolist()]
+        for lists in (whole, joined)
+    ]
+    assert texts[0] == texts[1]
+    np.testing.assert_array_equal(joined.grades, whole.grades)
+    np.testing.assert_array_equal(joined.queries.ids, whole.queries.ids)
+
+    recipe = write_recipe(tmp_path / "recipe.yaml", learning_rate=2e-3, steps=4)
+    words = ("--recipe", recipe, "--lists", lists, "--output")
+    call(train.main, monkeypatch, *words, tmp_path / "whole")
+    call(train.main, monkeypatch, *words, tmp_path / "parts", "--development", *parts)
+    figures = [
+        json.loads((tmp_path / name / "it/development.json").read_text())["quality"]
+        for name in ("whole", "parts")
+    ]
+    assert figures[0] == figures[1]
+
+    replace(whole, own=whole.own - 1).save(parts[1])
+    with pytest.raises(SystemExit, match=r"others\.npz have `own` \d, those in .*some\.npz \d"):
+        call(train.main, monkeypatch, *words, tmp_path / "refused", "--development", *parts)
 
 
 def test_a_share_of_the_start_stays(

@@ -18,10 +18,9 @@ from training.base import load_base, load_tokenizer, tokenize
 from training.corpus import PASSAGE_TOKENS
 from training.development import rank_quality, score
 from training.graded import CLUSTERS, Cluster, read_clusters
-from training.lists import RankingLists, load_lists
+from training.lists import RankingLists, join, load_lists
 from training.model import CrossEncoder, load_model, save_member
 from training.pairs import Row, is_held_out
-from training.prepare_graded import join
 from training.recipe import EncoderSettings, read_graded_recipe
 
 pytestmark = pytest.mark.torch
@@ -30,7 +29,7 @@ RUNS = (
     *("sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"),
     *("thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth"),
     *("eighteenth", "nineteenth", "twentieth", "twenty-first"),
-    *("twenty-second", "twenty-third"),
+    *("twenty-second", "twenty-third", "twenty-fourth", "twenty-fifth"),
 )
 RECIPES = [Path(f"training/{run}.yaml") for run in RUNS]
 WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
