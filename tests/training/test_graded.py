@@ -30,6 +30,7 @@ RUNS = (
     *("thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth"),
     *("eighteenth", "nineteenth", "twentieth", "twenty-first"),
     *("twenty-second", "twenty-third", "twenty-fourth", "twenty-fifth"),
+    "twenty-sixth",
 )
 RECIPES = [Path(f"training/{run}.yaml") for run in RUNS]
 WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
