@@ -21,7 +21,8 @@ DEVELOPMENT := $(VENV)/.development
 TRAINING := $(VENV)/.training
 LISTS := build/training/lists
 LISTS_OF_PAIRS := first second fifth pairs
-LISTS_OF_GRADED := sixth seventh eighth ninth tenth eleventh twelfth fourteenth seventeenth eighteenth twenty-second twenty-third
+LISTS_OF_GRADED := sixth seventh eighth ninth tenth eleventh twelfth fourteenth seventeenth eighteenth twenty-second twenty-third \
+  twenty-seventh twenty-eighth twenty-ninth thirtieth
 RESULTS := build/benchmarks
 
 .DEFAULT_GOAL := help
@@ -77,7 +78,8 @@ train: train-data $(TRAINING) $(addprefix $(LISTS)/,$(addsuffix /training.npz,$(
 	$(call train,fourteenth,fourteenth,--start build/training/twelfth --mix-in build/training/third --development $(LISTS)/fourteenth/development.npz)
 	$(call train,seventeenth,seventeenth,--start build/training/fourteenth --development $(LISTS)/seventeenth/development.npz)
 	$(call train,twenty-second,twenty-second,--start build/training/seventeenth --teacher build/training/seventeenth/ranklet-mini --development $(LISTS)/twenty-second/development.npz)
-	$(call train,twenty-third,twenty-third,--start build/training/twenty-second --teacher build/training/seventeenth/ranklet-mini --development $(LISTS)/twenty-third/development.npz)
+	$(call train,twenty-third,twenty-third,--start build/training/twenty-second --mix-in build/training/seventeenth --teacher build/training/seventeenth/ranklet-mini --development $(LISTS)/twenty-third/development.npz)
+	$(call train,twenty-ninth,twenty-ninth,--start build/training/twenty-third --teacher build/training/twenty-third/ranklet-mini --development $(ALL_KINDS:%=$(LISTS)/%/development.npz))
 	$(call train,nineteenth,eighteenth,--start build/training/ninth --teacher build/training/seventeenth/ranklet-mini --development $(LISTS)/eighteenth/development.npz)
 
 # Anew where an update brought other weights, or another window for them. A checkout may leave the weights out,
@@ -89,13 +91,16 @@ models/built/ranklet-mini/manifest.json: $(and $(wildcard models/ranklet-mini/mo
 # Told before minutes of installing; lists that are made already need no data.
 train-data:
 	@test -n '$(TRAIN_DATA)' || for run in $(LISTS_OF_PAIRS); do \
-	  test $(LISTS)/$$run/training.npz -nt training/$$run.yaml || missing=1; done; test -z "$$missing" || { \
+	  test $(LISTS)/$$run/training.npz -nt training/recipes/$$run.yaml || missing=1; done; test -z "$$missing" || { \
 	  echo 'Say where the pairs are: make train TRAIN_DATA=<folder>; training/README.md tells how to get them'; exit 1; }
 
-$(LISTS)/%/training.npz: training/%.yaml | $(TRAINING)
+$(LISTS)/%/training.npz: training/recipes/%.yaml | $(TRAINING)
 	$(BIN)/python -m training.prepare --data $(TRAIN_DATA) --recipe $< --output $(@D)
 
-# Lists that the graded ones run with; only the last two runs have graded ones among these.
+# Whose held-out lists the last run is calibrated on.
+ALL_KINDS := thirtieth twenty-ninth twenty-eighth twenty-seventh eighteenth
+
+# Lists that the graded ones run with; from the twenty-second run on, they have graded ones among them.
 OTHERS := fifth
 LISTS_WITH_PAIRS := $(LISTS)/seventeenth/training.npz $(LISTS)/eighteenth/training.npz
 $(LISTS_WITH_PAIRS): OTHERS := pairs
@@ -104,7 +109,15 @@ $(LISTS)/twenty-second/training.npz: OTHERS := eighteenth
 $(LISTS)/twenty-second/training.npz: $(LISTS)/eighteenth/training.npz
 $(LISTS)/twenty-third/training.npz: OTHERS := twenty-second
 $(LISTS)/twenty-third/training.npz: $(LISTS)/twenty-second/training.npz
-$(LISTS_OF_GRADED:%=$(LISTS)/%/training.npz): $(LISTS)/%/training.npz: training/%.yaml training/graded.jsonl.gz $(LISTS)/fifth/training.npz | $(TRAINING)
+$(LISTS)/twenty-seventh/training.npz: OTHERS := eighteenth
+$(LISTS)/twenty-seventh/training.npz: $(LISTS)/eighteenth/training.npz
+$(LISTS)/twenty-eighth/training.npz: OTHERS := twenty-seventh
+$(LISTS)/twenty-eighth/training.npz: $(LISTS)/twenty-seventh/training.npz
+$(LISTS)/twenty-ninth/training.npz: OTHERS := twenty-eighth
+$(LISTS)/twenty-ninth/training.npz: $(LISTS)/twenty-eighth/training.npz
+$(LISTS)/thirtieth/training.npz: OTHERS := twenty-ninth
+$(LISTS)/thirtieth/training.npz: $(LISTS)/twenty-ninth/training.npz
+$(LISTS_OF_GRADED:%=$(LISTS)/%/training.npz): $(LISTS)/%/training.npz: training/recipes/%.yaml training/graded.jsonl.gz $(LISTS)/fifth/training.npz | $(TRAINING)
 	$(BIN)/python -m training.prepare_graded --lists $(LISTS)/$(OTHERS) --recipe $< --output $(@D)
 
 clean: ## remove .venv, build folders and caches; the bundles in models/built stay
@@ -176,6 +189,6 @@ endef
 # A run of training by the name of its recipe and that of its lists, with options. All are measured
 # on the same lists, those that learn from graded queries on such that are held out.
 define train
-$(BIN)/python -m training.train --recipe training/$(1).yaml --lists $(LISTS)/$(2) \
+$(BIN)/python -m training.train --recipe training/recipes/$(1).yaml --lists $(LISTS)/$(2) \
 	  --development $(LISTS)/first/development.npz --output build/training/$(1) $(3)
 endef

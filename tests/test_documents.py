@@ -37,6 +37,7 @@ DOCUMENTS = (
     *sorted(set((ROOT / "docs").glob("*.md")) - {ELSEWHERE}),
     *sorted((ROOT / "models").glob("ranklet-*/README.md")),
     ROOT / "training/README.md",
+    ROOT / "training/tried.md",
 )
 
 _INSTALLS = re.compile(r"^pip install .*\n", re.MULTILINE)

@@ -23,6 +23,7 @@ EXAMPLES = [
 KNOWN_FAILURES = frozenset(
     {
         "Organic skincare products for sensitive skin",
+        "substitute for buttermilk in pancakes",
         "git undo last commit without losing changes",
         "remove duplicates from a list in python but keep the order",
         "do I need a visa for a short layover in tokyo",

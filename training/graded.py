@@ -4,9 +4,9 @@ A cluster is eight passages and what was asked of them. In most, these are about
 and a large language model wrote the queries; `source` says which set the passages are out of, or
 that they were written as well. In the later ones a query, which people asked or the language model
 wrote, stands beside the best candidates that models and BM25 found, or beside sentences of the
-answering paragraph and of others. Most of the last ones it wrote as pages of results, where one
-passage or several answer, wholly or in part, and those that do not share as many words with the
-query. The language model gave all grades.
+answering paragraph and of others; or it wrote eight passages as pages of results, where one or
+several answer, wholly or in part, and those that do not share as many words with the query. In the
+last ones all passages are of the sets again. The language model gave all grades.
 """
 
 import gzip

@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--recipe",
         type=Path,
-        default=Path(__file__).with_name("fourth.yaml"),
+        default=Path(__file__).with_name("recipes") / "fourth.yaml",
         help="which bi-encoders and how much of BM25",
     )
     add("--depth", type=int, default=100)

@@ -1,4 +1,4 @@
-"""The settings of a run, read from one of the YAML files beside."""
+"""The settings of a run, read from one of the files in `recipes`."""
 
 import math
 from pathlib import Path

@@ -108,13 +108,13 @@ def test_other_weights_are_refused(mpnet: MPNetModel, monkeypatch: pytest.Monkey
     ],
 )
 def test_lists_that_cannot_be_made_are_refused(changed: dict[str, int], problem: str) -> None:
-    settings = to_builtins(read_list_recipe(Path("training/first.yaml")).lists)
+    settings = to_builtins(read_list_recipe(Path("training/recipes/first.yaml")).lists)
     with pytest.raises(ValidationError, match=problem):
         convert(settings | changed, ListSettings)
 
 
 @pytest.mark.parametrize("shares", [{MINILM: 0.5, MPNET: 0.6}, {"bge": 1.0}, {}])
 def test_shares_are_of_known_bi_encoders_and_add_up_to_one(shares: dict[str, float]) -> None:
-    settings = to_builtins(read_list_recipe(Path("training/first.yaml")).lists)
+    settings = to_builtins(read_list_recipe(Path("training/recipes/first.yaml")).lists)
     with pytest.raises(ValidationError, match=r"bi_encoders|bge"):
         convert(settings | {"bi_encoders": shares}, ListSettings)

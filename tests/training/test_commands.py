@@ -32,7 +32,7 @@ TRAIN = {
 
 
 def write_recipe(path: Path, *, start: bool = False, **changed: float) -> Path:
-    settings = yaml.safe_load(Path("training/first.yaml").read_text())
+    settings = yaml.safe_load(Path("training/recipes/first.yaml").read_text())
     settings |= {"pairs": {"a": 300}, "sentences": {}}
     settings["lists"] |= {"documents": 12, "own": 2, "bm25": 4, "bi_encoder": 4, "depth": 8}
     encoder = {"layers": 1, "exits": {"it": 1}} | ({"start": "it"} if start else {})

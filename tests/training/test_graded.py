@@ -30,9 +30,9 @@ RUNS = (
     *("thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth"),
     *("eighteenth", "nineteenth", "twentieth", "twenty-first"),
     *("twenty-second", "twenty-third", "twenty-fourth", "twenty-fifth"),
-    "twenty-sixth",
+    *("twenty-sixth", "twenty-seventh", "twenty-eighth", "twenty-ninth", "thirtieth"),
 )
-RECIPES = [Path(f"training/{run}.yaml") for run in RUNS]
+RECIPES = [Path(f"training/recipes/{run}.yaml") for run in RUNS]
 WORDS = "ash bay cup dew elm fig gem hay ivy jug kit log mud nut oak pea rye sun tar urn".split()
 SCORES = [-1, 1, 4, 7]
 

@@ -22,7 +22,7 @@ from training.texts import Texts
 
 pytestmark = pytest.mark.torch
 
-FIRST = read_list_recipe(Path("training/first.yaml"))
+FIRST = read_list_recipe(Path("training/recipes/first.yaml"))
 RECIPE = replace(
     FIRST, pairs={"a": 200, "b": 10}, sentences={"a": 5}, keyword_share=0.5, unlabelled_share=0.0
 )

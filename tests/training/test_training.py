@@ -24,7 +24,13 @@ from training.model import (
     load_model,
     save_member,
 )
-from training.recipe import TEACHER, EncoderSettings, read_list_recipe, read_model_recipe
+from training.recipe import (
+    TEACHER,
+    EncoderSettings,
+    read_graded_recipe,
+    read_list_recipe,
+    read_model_recipe,
+)
 from training.train import fingerprint
 from training.trainer import DivergedError, OtherRunError, RecipeError, Trainer
 from transformers import BertModel
@@ -32,7 +38,7 @@ from transformers import BertModel
 pytestmark = pytest.mark.torch
 
 FAMILY = EncoderSettings(layers=3, exits={"small": 1, "large": 3})
-SETTINGS = read_model_recipe(Path("training/second.yaml")).train
+SETTINGS = read_model_recipe(Path("training/recipes/second.yaml")).train
 
 
 SMALL: dict[str, float] = {
@@ -405,7 +411,7 @@ def test_a_recipe_that_draws_no_own_passage_is_refused(
     tmp_path: Path, setting: str, changed: str
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(Path("training/third.yaml").read_text().replace(setting, changed))
+    recipe.write_text(Path("training/recipes/third.yaml").read_text().replace(setting, changed))
     with pytest.raises(ValidationError, match=r"\$\.train\.own"):
         read_model_recipe(recipe)
 
@@ -432,7 +438,7 @@ def test_a_family_that_is_none_is_refused(
     tmp_path: Path, setting: str, changed: str, problem: str
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
-    text = Path("training/third.yaml").read_text()
+    text = Path("training/recipes/third.yaml").read_text()
     assert setting in text
     recipe.write_text(text.replace(setting, changed))
     with pytest.raises(ValidationError, match=problem):
@@ -440,11 +446,13 @@ def test_a_family_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize(
-    "path", sorted(Path("training").glob("*.yaml")), ids=lambda path: path.stem
+    "path", sorted(Path("training/recipes").glob("*.yaml")), ids=lambda path: path.stem
 )
 def test_a_recipe_says_everything_once(path: Path) -> None:
     if path.stem == "pairs":  # whose lists other runs read beside others
         assert read_list_recipe(path).pairs
+    elif path.stem in {"twenty-seventh", "twenty-eighth"}:  # whose lists the twenty-ninth reads
+        assert read_graded_recipe(path).graded.clusters
     else:
         assert read_model_recipe(path).train.steps > 0
     root = yaml.compose(path.read_text())
