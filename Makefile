@@ -100,23 +100,15 @@ $(LISTS)/%/training.npz: training/recipes/%.yaml | $(TRAINING)
 # Whose held-out lists the last run is calibrated on.
 ALL_KINDS := thirtieth twenty-ninth twenty-eighth twenty-seventh eighteenth
 
-# Lists that the graded ones run with; from the twenty-second run on, they have graded ones among them.
+# Lists that the graded ones run with: the fifth run's, but for these pairs of names.
 OTHERS := fifth
-LISTS_WITH_PAIRS := $(LISTS)/seventeenth/training.npz $(LISTS)/eighteenth/training.npz
-$(LISTS_WITH_PAIRS): OTHERS := pairs
-$(LISTS_WITH_PAIRS): $(LISTS)/pairs/training.npz
-$(LISTS)/twenty-second/training.npz: OTHERS := eighteenth
-$(LISTS)/twenty-second/training.npz: $(LISTS)/eighteenth/training.npz
-$(LISTS)/twenty-third/training.npz: OTHERS := twenty-second
-$(LISTS)/twenty-third/training.npz: $(LISTS)/twenty-second/training.npz
-$(LISTS)/twenty-seventh/training.npz: OTHERS := eighteenth
-$(LISTS)/twenty-seventh/training.npz: $(LISTS)/eighteenth/training.npz
-$(LISTS)/twenty-eighth/training.npz: OTHERS := twenty-seventh
-$(LISTS)/twenty-eighth/training.npz: $(LISTS)/twenty-seventh/training.npz
-$(LISTS)/twenty-ninth/training.npz: OTHERS := twenty-eighth
-$(LISTS)/twenty-ninth/training.npz: $(LISTS)/twenty-eighth/training.npz
-$(LISTS)/thirtieth/training.npz: OTHERS := twenty-ninth
-$(LISTS)/thirtieth/training.npz: $(LISTS)/twenty-ninth/training.npz
+define others
+$(LISTS)/$(1)/training.npz: OTHERS := $(2)
+$(LISTS)/$(1)/training.npz: $(LISTS)/$(2)/training.npz
+endef
+$(foreach names,seventeenth:pairs eighteenth:pairs twenty-second:eighteenth twenty-third:twenty-second twenty-seventh:eighteenth \
+  twenty-eighth:twenty-seventh twenty-ninth:twenty-eighth thirtieth:twenty-ninth,$(eval $(call \
+  others,$(firstword $(subst :, ,$(names))),$(lastword $(subst :, ,$(names))))))
 $(LISTS_OF_GRADED:%=$(LISTS)/%/training.npz): $(LISTS)/%/training.npz: training/recipes/%.yaml training/graded.jsonl.gz $(LISTS)/fifth/training.npz | $(TRAINING)
 	$(BIN)/python -m training.prepare_graded --lists $(LISTS)/$(OTHERS) --recipe $< --output $(@D)
 
